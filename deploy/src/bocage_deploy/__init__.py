@@ -1,0 +1,1 @@
+"""Runs Bocage on one machine: embedded PostgreSQL, supervisor, set-up and demo."""

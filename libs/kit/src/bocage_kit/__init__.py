@@ -1,0 +1,1 @@
+"""What Bocage's services share: identity, problems, database, public URLs, logs, object store."""

@@ -1,0 +1,1 @@
+"""STAC API of Bocage over pgSTAC."""

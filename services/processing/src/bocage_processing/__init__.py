@@ -1,0 +1,1 @@
+"""OGC API - Processes of Bocage: jobs, dispatcher, executors, runner."""

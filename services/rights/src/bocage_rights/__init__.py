@@ -1,0 +1,1 @@
+"""Organisations, keys, licences, credits, assets and tile tokens of Bocage."""

@@ -1,0 +1,1 @@
+"""Tiles, maps and values of Bocage, straight from the catalogue."""
