@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from affine import Affine
+from rasterio import Affine
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry import Polygon
 

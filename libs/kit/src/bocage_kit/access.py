@@ -1,0 +1,78 @@
+"""Every route says who may call it; a route that says nothing is refused when the app is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from bocage_kit.identity import Identity
+from bocage_kit.problems import Problem, unauthenticated
+
+
+def caller(request: Request) -> Identity:
+    """The verified caller; services answer 401 without one."""
+    identity = request.scope.get("state", {}).get("identity")
+    if not isinstance(identity, Identity):
+        raise unauthenticated()
+    return identity
+
+
+class Access:
+    """A declaration of who may call a route, used as a FastAPI dependency."""
+
+    def __init__(self, *, scope: str | None = None, account: bool = False, open_: bool = False) -> None:
+        self.scope, self.account, self.open = scope, account, open_
+
+    def __call__(self, request: Request) -> Identity | None:
+        if self.open:
+            return None
+        identity = caller(request)
+        if self.account and identity.anonymous:
+            raise unauthenticated()
+        if self.scope is not None and not identity.has(self.scope):
+            if identity.anonymous:
+                raise unauthenticated()
+            raise Problem(
+                403, "scope-required", f"The credential lacks the scope {self.scope}.", required_scope=self.scope
+            )
+        return identity
+
+
+OPEN = Access(open_=True)
+"""Anybody, without a token: health only."""
+ANYONE = Access()
+"""Any verified identity, the anonymous one too; the handler filters by audience and licence."""
+ACCOUNT = Access(account=True)
+"""Any account."""
+
+
+def scope(name: str) -> Access:
+    """Holders of a scope."""
+    return Access(scope=name)
+
+
+Caller = Annotated[Identity, Depends(caller)]
+
+
+def declared(route: APIRoute) -> Access | None:
+    """The access that a route declares, or None."""
+
+    def walk(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from walk(inner)
+
+    return next((call for call in walk(route.dependant) if isinstance(call, Access)), None)
+
+
+def undeclared_routes(app: FastAPI) -> list[str]:
+    """Routes of `app` that say nothing of who may call them."""
+    return [
+        f"{sorted(route.methods or ())} {route.path}"
+        for route in app.routes
+        if isinstance(route, APIRoute) and declared(route) is None
+    ]

@@ -1,0 +1,68 @@
+"""Who sees what: the audience of an object, as a pure function and as the CQL2 filter that says the same in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from bocage_kit.identity import Identity
+
+Audience = Literal["public", "organisation", "owner"]
+
+AUDIENCE_FIELD = "bocage:audience"
+ORGANISATION_FIELD = "bocage:organisation"
+OWNER_FIELD = "bocage:owner"
+FIELDS = (AUDIENCE_FIELD, ORGANISATION_FIELD, OWNER_FIELD)
+
+
+def sees_everything(identity: Identity) -> bool:
+    """Administrators and the platform's own services."""
+    return identity.has("service:read") or "admin" in identity.scopes
+
+
+def visible(identity: Identity, owned: Mapping[str, Any]) -> bool:
+    """Whether `identity` sees an object; `owned` is a collection, or an item's properties.
+
+    An object without an audience is public: it was loaded by the operator, not by an account.
+    """
+    if sees_everything(identity):
+        return True
+    audience = owned.get(AUDIENCE_FIELD, "public")
+    if audience == "public":
+        return True
+    if identity.anonymous:
+        return False
+    if owned.get(OWNER_FIELD) == identity.subject:
+        return True
+    return audience == "organisation" and owned.get(ORGANISATION_FIELD) == identity.organisation is not None
+
+
+def cql2_filter(identity: Identity) -> dict[str, Any] | None:
+    """The same rule as CQL2 JSON over item properties; None when everything is seen."""
+    if sees_everything(identity):
+        return None
+
+    def equals(field: str, value: str) -> dict[str, Any]:
+        return {"op": "=", "args": [{"property": field}, value]}
+
+    clauses: list[dict[str, Any]] = [
+        {"op": "isNull", "args": [{"property": AUDIENCE_FIELD}]},
+        equals(AUDIENCE_FIELD, "public"),
+    ]
+    if not identity.anonymous:
+        clauses.append(equals(OWNER_FIELD, identity.subject))
+        if identity.organisation is not None:
+            clauses.append(
+                {
+                    "op": "and",
+                    "args": [equals(AUDIENCE_FIELD, "organisation"), equals(ORGANISATION_FIELD, identity.organisation)],
+                }
+            )
+    return {"op": "or", "args": clauses}
+
+
+def cache_key(identity: Identity) -> tuple[str | None, ...]:
+    """What an answer depends on besides the request: part of every cache key."""
+    if sees_everything(identity):
+        return ("*",)
+    return (None,) if identity.anonymous else (identity.subject, identity.organisation)

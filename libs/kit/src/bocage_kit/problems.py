@@ -1,0 +1,105 @@
+"""Errors as RFC 9457 problem documents, with the `code` and `description` that STAC asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger("bocage.problems")
+
+
+class Problem(Exception):
+    """An answer that is an error. `code` is short and stable; `detail` names the cause and the remedy."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        title: str | None = None,
+        type_: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.title = title or HTTPStatus(status).phrase
+        self.type = type_ or f"urn:bocage:problem:{code}"
+        self.headers, self.members = dict(headers or {}), members
+
+    def document(self, request_id: str | None = None) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "description": self.detail,
+            "request_id": request_id,
+            **self.members,
+        }
+
+
+def unauthenticated(detail: str = "A valid credential is needed: send it as X-API-Key.") -> Problem:
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'ApiKey realm="bocage", Bearer'})
+
+
+def not_found(what: str) -> Problem:
+    return Problem(404, "not-found", f"{what} does not exist, or you may not see it.")
+
+
+def terms_required(required_terms: Sequence[Mapping[str, Any]]) -> Problem:
+    names = ", ".join(str(term.get("licence")) for term in required_terms)
+    return Problem(
+        403,
+        "licence-required",
+        f"The licence terms do not allow this use: {names}. required_terms says what is missing and where to mend it.",
+        title="Licence required",
+        required_terms=list(required_terms),
+    )
+
+
+def response(problem: Problem, request_id: str | None = None) -> JSONResponse:
+    return JSONResponse(problem.document(request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def _request_id(request: Request) -> str | None:
+    value = request.scope.get("state", {}).get("request_id")
+    return value if isinstance(value, str) else None
+
+
+def add_handlers(app: FastAPI, validation_status: int = 422) -> None:
+    """Every error of `app` leaves as a problem; `validation_status` is 400 where STAC asks for it."""
+
+    @app.exception_handler(Problem)
+    async def on_problem(request: Request, problem: Problem) -> JSONResponse:
+        return response(problem, _request_id(request))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{"at": ".".join(str(part) for part in e["loc"]), "reason": e["msg"]} for e in error.errors()]
+        first = f"{errors[0]['at']}: {errors[0]['reason']}" if errors else "The request is not valid."
+        return response(Problem(validation_status, "invalid-request", first, errors=errors), _request_id(request))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        detail = error.detail if isinstance(error.detail, str) else HTTPStatus(error.status_code).phrase
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        if error.status_code >= 500:
+            detail = "The service could not answer; try again."
+        return response(Problem(error.status_code, code, detail, headers=error.headers), _request_id(request))
+
+    @app.exception_handler(Exception)
+    async def on_fault(request: Request, error: Exception) -> JSONResponse:
+        _log.error("unhandled", exc_info=error, extra={"request_id": _request_id(request)})
+        fault = Problem(500, "internal-error", "The service failed; quote the request_id when you report it.")
+        return response(fault, _request_id(request))

@@ -1,0 +1,31 @@
+"""Runs one service behind its unix socket."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from bocage_kit import logs
+
+
+def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") -> None:
+    """Serve `app` on `<sockets>/<name>.sock` until SIGTERM; only this user may connect."""
+    logs.configure(name, log_level)
+    os.umask(0o077)
+    sockets.mkdir(parents=True, exist_ok=True)
+    config = uvicorn.Config(
+        app,
+        uds=str(sockets / f"{name}.sock"),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,103 @@
+"""What makes a FastAPI application one of Bocage's services: verified identity, public links, problems, health."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bocage_kit import problems
+from bocage_kit.access import OPEN
+from bocage_kit.identity import HEADER, InvalidIdentity, Verifier
+
+_HEADER = HEADER.lower().encode()
+_REQUEST_ID = re.compile(rb"^[A-Za-z0-9_-]{8,64}$")
+_log = logging.getLogger("bocage.request")
+
+
+class IdentityMiddleware:
+    """Verifies the identity token and makes the request look as the public sees it.
+
+    After it, `request.url_for` and `base_url` of any library are right behind any proxy: scheme, host and root path
+    come from the base that the gateway decided. It trusts no other header.
+    """
+
+    def __init__(self, app: ASGIApp, verifier: Verifier, exempt: frozenset[str]) -> None:
+        self.app, self.verifier, self.exempt = app, verifier, exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in (_HEADER, b"x-request-id")}
+        sent = headers.get(b"x-request-id", b"")
+        request_id = sent.decode() if _REQUEST_ID.match(sent) else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        if scope["path"] in self.exempt:
+            await self.app(scope, receive, send)
+            return
+        try:
+            identity = self.verifier.verify(headers.get(_HEADER, b"").decode("latin1"))
+        except InvalidIdentity:
+            refusal = problems.unauthenticated("The request carries no valid identity; call through the gateway.")
+            await problems.response(refusal, request_id)(scope, receive, send)
+            return
+        state["identity"] = identity
+        base = urlsplit(identity.public_base)
+        root = base.path.rstrip("/")
+        scope["scheme"] = base.scheme
+        scope["root_path"] = root
+        scope["path"] = root + scope["path"]
+        scope["server"] = (base.hostname, base.port or (443 if base.scheme == "https" else 80))
+        scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"host"] + [(b"host", base.netloc.encode())]
+        started = time.perf_counter()
+        status = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, observed)
+        finally:
+            _log.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "path": scope["path"],  # never the query: it may hold a tile token
+                    "status": status,
+                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                    "subject": identity.subject,
+                },
+            )
+
+
+Health = Callable[[], Awaitable[dict[str, object]]]
+
+
+def equip(
+    app: FastAPI, *, name: str, version: str, public_keys: Path, health: Health, validation_status: int = 422
+) -> None:
+    """Turn `app` into a service. `health` answers `{"status": "ok" | "failing", ...}`; its route is `/healthz`."""
+
+    async def healthz() -> JSONResponse:
+        state = await health()
+        return JSONResponse({"service": name, "version": version, **state}, 200 if state.get("status") == "ok" else 503)
+
+    app.add_api_route("/healthz", healthz, methods=["GET"], dependencies=[Depends(OPEN)], include_in_schema=False)
+    problems.add_handlers(app, validation_status)
+    app.add_middleware(
+        IdentityMiddleware, verifier=Verifier(public_keys), exempt=frozenset({"/healthz", "/openapi.json"})
+    )

@@ -1,0 +1,34 @@
+"""What every service is told: where its sockets, keys, store and database are. Values come from BOCAGE_* variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Paths and addresses; no secret is a value here, only the path of the file that holds it."""
+
+    model_config = SettingsConfigDict(env_prefix="BOCAGE_", frozen=True, extra="ignore")
+
+    home: Path
+    database: str = ""
+    """libpq URL of the service's own role, with a `passfile` option instead of a password."""
+    log_level: str = "INFO"
+    demonstration: bool = False
+
+    @property
+    def sockets(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def public_keys(self) -> Path:
+        return self.home / "identity" / "public-keys.json"
+
+    @property
+    def store_root(self) -> Path:
+        return self.home / "store"
+
+    def secret(self, name: str) -> Path:
+        return self.home / "secrets" / name

@@ -1,0 +1,97 @@
+"""Public links. The base is decided once, at the gateway; every service builds its links from that decision."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
+
+_HOST = re.compile(r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$")
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class UntrustedHost(Exception):
+    """The Host header names none of this platform's names."""
+
+
+@dataclass(frozen=True)
+class PublicAddress:
+    """What the operator settled: an address, or whom to believe about it."""
+
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    allowed_hosts: Collection[str] = field(default=_LOOPBACK)
+
+    def base(self, headers: Iterable[tuple[bytes, bytes]], peer: str | None, scheme: str = "http") -> str:
+        """The public base of a request, without a trailing slash. Raises UntrustedHost."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        values = {name.decode("latin1").lower(): value.decode("latin1") for name, value in headers}
+        if self._trusts(peer) and (forwarded := _forwarded(values)):
+            scheme, host, prefix = forwarded
+            if _HOST.match(host):
+                return f"{scheme}://{host}{prefix}"
+        host = values.get("host", "")
+        if not _HOST.match(host) or _name(host) not in self.allowed_hosts:
+            raise UntrustedHost
+        return f"{scheme}://{host}"
+
+    def _trusts(self, peer: str | None) -> bool:
+        if peer is None:
+            return False
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in ipaddress.ip_network(network, strict=False) for network in self.trusted_proxies)
+
+
+def _name(host: str) -> str:
+    return re.sub(r":\d+$", "", host).lower()
+
+
+def _forwarded(values: dict[str, str]) -> tuple[str, str, str] | None:
+    """(scheme, host, path prefix) by RFC 7239, else by the X-Forwarded-* headers; the nearest proxy's word counts."""
+    prefix = values.get("x-forwarded-prefix", "").strip().rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
+        prefix = ""
+    if standard := values.get("forwarded"):
+        nearest = standard.split(",")[-1]
+        pairs = dict(re.findall(r"(\w+)\s*=\s*\"?([^\";,]+)\"?", nearest))
+        pairs = {name.lower(): value.strip() for name, value in pairs.items()}
+        if "host" in pairs:
+            return _scheme(pairs.get("proto")), pairs["host"], prefix
+    if host := values.get("x-forwarded-host"):
+        return _scheme(values.get("x-forwarded-proto")), host.split(",")[-1].strip(), prefix
+    return None
+
+
+def _scheme(value: str | None) -> str:
+    return "https" if (value or "").split(",")[-1].strip().lower() == "https" else "http"
+
+
+def public_url(base: str, *segments: str, trailing_slash: bool = False) -> str:
+    """`base` followed by percent-encoded path segments."""
+    path = "".join("/" + quote(segment, safe="~:@!$&'()*+,;=") for segment in segments)
+    return base.rstrip("/") + path + ("/" if trailing_slash else "")
+
+
+def asset_url(base: str, collection: str, item: str, asset: str) -> str:
+    """The stable public link of an asset."""
+    return public_url(base, "assets", collection, item, asset)
+
+
+def asset_of(url: str, bases: Iterable[str]) -> tuple[str, str, str] | None:
+    """(collection, item, asset) when `url` is an asset link under one of `bases`, or a path-only asset link."""
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        return None
+    for base in ("", *bases):
+        prefix = base.rstrip("/") + "/assets/"
+        if url.startswith(prefix):
+            segments = [unquote(x) for x in url[len(prefix) :].split("/")]
+            if len(segments) == 3 and all(segments):
+                return segments[0], segments[1], segments[2]
+    return None
