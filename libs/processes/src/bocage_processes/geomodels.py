@@ -7,20 +7,29 @@ pixel is 0; in DIMAP 2 it is 1, in DIMAP 3 it is 0.5. `RpcModel` counts from 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
 import rasterio
+from affine import Affine
 from defusedxml.common import DefusedXmlException
-from rasterio import Affine
 from rasterio.io import DatasetReader
 
 from bocage_processes.process import InputRefused
 from bocage_processes.rpc import RpcModel
 
-DRIVERS = ("GTiff", "JP2OpenJPEG")
+DRIVERS: Mapping[bytes, str] = MappingProxyType({
+    b"II*\x00": "GTiff",
+    b"MM\x00*": "GTiff",
+    b"II+\x00": "GTiff",
+    b"MM\x00+": "GTiff",
+    b"\x00\x00\x00\x0c": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
+})  # fmt: skip
+"""The only formats opened, by the first four bytes of the file."""
 _MAX_SIDE_CAR_BYTES = 8 << 20
 _RPC_REMEDY = (
     "Give an image in sensor geometry with its RPC model: in the TIFF's own tags, or beside it as an OSSIM .geom file "
@@ -46,15 +55,22 @@ _POLYNOMIALS = {
 }
 
 
+class UnknownFormat(OSError):
+    """Neither a TIFF nor a JPEG 2000 file."""
+
+
 def open_raster(path: Path) -> DatasetReader:
     """Open a local file as one of the image formats accepted, and as nothing else: no VRT, no network, no side-cars.
 
-    Raises rasterio's own errors.
+    Raises rasterio's own errors, and `UnknownFormat`.
     """
-    if not path.is_file():
-        raise FileNotFoundError(path.name)
+    with path.open("rb") as file:
+        driver = DRIVERS.get(file.read(4))
+    if driver is None:
+        raise UnknownFormat(path.name)
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
-        return rasterio.open(path.resolve(), driver=list(DRIVERS))
+        src: DatasetReader = rasterio.open(path.resolve(), driver=driver)
+    return src
 
 
 def read_geomodel(image: Path, side_car: Path | None = None) -> RpcModel:
@@ -117,10 +133,22 @@ def _made(make: Callable[[], RpcModel]) -> RpcModel:
 
 def _model(number: Callable[[str], float], polynomial: Callable[[str], Sequence[float]], first: float) -> RpcModel:
     """`first`: what the file calls the centre of the first pixel."""
-    numbers = {field: number(tag) for field, tag in _FIELDS.items()}
-    numbers["line_offset"] -= first
-    numbers["sample_offset"] -= first
-    return RpcModel(**{field: tuple(polynomial(tag)) for field, tag in _POLYNOMIALS.items()}, **numbers)  # type: ignore[arg-type]
+    return RpcModel(
+        line_num=tuple(polynomial("LINE_NUM_COEFF")),
+        line_den=tuple(polynomial("LINE_DEN_COEFF")),
+        sample_num=tuple(polynomial("SAMP_NUM_COEFF")),
+        sample_den=tuple(polynomial("SAMP_DEN_COEFF")),
+        line_offset=number("LINE_OFF") - first,
+        line_scale=number("LINE_SCALE"),
+        sample_offset=number("SAMP_OFF") - first,
+        sample_scale=number("SAMP_SCALE"),
+        lon_offset=number("LONG_OFF"),
+        lon_scale=number("LONG_SCALE"),
+        lat_offset=number("LAT_OFF"),
+        lat_scale=number("LAT_SCALE"),
+        height_offset=number("HEIGHT_OFF"),
+        height_scale=number("HEIGHT_SCALE"),
+    )
 
 
 def _from_tags(tags: dict[str, float | list[float]]) -> RpcModel:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from rasterio import Affine
+from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 from shapely.geometry import Polygon
 
@@ -124,7 +124,7 @@ class RpcModel:
         col, row = self.project(lon, lat, height)
         reach = max(1.0, min(self.height_scale / 2, 100.0))
         lons, lats = self.localise(col, row, np.array([height - reach, height + reach]))
-        low, high = _geocentric(lons, lats, np.array([height - reach, height + reach])).T
+        low, high = geocentric(lons, lats, np.array([height - reach, height + reach])).T
         east, north, up = _local_axes(lon, lat)
         sight = np.array([axis @ (high - low) for axis in (east, north, up)])
         sight /= np.linalg.norm(sight)
@@ -229,7 +229,7 @@ def _monomials_by_y(x: Floats, y: Floats, z: Floats) -> Floats:
     ])  # fmt: skip
 
 
-def _geocentric(lon: Floats, lat: Floats, height: Floats) -> Floats:
+def geocentric(lon: Floats, lat: Floats, height: Floats) -> Floats:
     """Earth-centred X, Y, Z in metres, shape (3, n)."""
     lam, phi = np.radians(lon), np.radians(lat)
     normal = _SEMI_MAJOR / np.sqrt(1 - _ECCENTRICITY2 * np.sin(phi) ** 2)
