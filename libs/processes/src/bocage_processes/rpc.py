@@ -100,7 +100,7 @@ class RpcModel:
         for start in range(0, flat[0].size, _CHUNK):
             part = slice(start, start + _CHUNK)
             x, y, z = self._normalised(flat[0][part], flat[1][part], flat[2][part])
-            p = self._coefficients @ _monomials(x, y, z)
+            p = self._coefficients @ monomials(x, y, z)
             with np.errstate(divide="ignore", invalid="ignore"):
                 flat_col[part], flat_row[part] = self._to_file(p[2] / p[3], p[0] / p[1])
         return col, row
@@ -185,7 +185,7 @@ class RpcModel:
         error = np.full(sample.shape, np.inf)
         with np.errstate(all="ignore"):
             for _ in range(_NEWTON_STEPS):
-                p = self._coefficients @ _monomials(x, y, z)
+                p = self._coefficients @ monomials(x, y, z)
                 px = self._coefficients @ _monomials_by_x(x, y, z)
                 py = self._coefficients @ _monomials_by_y(x, y, z)
                 line_now, sample_now = p[0] / p[1], p[2] / p[3]
@@ -205,7 +205,7 @@ class RpcModel:
         return lon, lat
 
 
-def _monomials(x: Floats, y: Floats, z: Floats) -> Floats:
+def monomials(x: Floats, y: Floats, z: Floats) -> Floats:
     """The 20 terms in RPC00B order, shape (20, n); x, y, z: normalised longitude, latitude, height."""
     return np.stack([
         np.ones_like(x), x, y, z, x * y, x * z, y * z, x * x, y * y, z * z,
