@@ -1,0 +1,235 @@
+"""The main job: images in, elevation model out, in the catalogue, as tiles, in the ledger, under its licences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pystac_client
+import pytest
+import rasterio
+from bocage_processes.accuracy import evaluate_elevation, evaluate_ortho
+from bocage_processes.scene import Scene, make_scene
+
+if TYPE_CHECKING:
+    from platforms import Running
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+COLLECTION = "demonstration-scenes"
+LICENCE = "LicenseRef-Bocage-Demonstration"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The scene, its items, and the job made of them."""
+
+    scene: Scene
+    folder: Path
+    items: list[str]
+    job: dict[str, Any]
+    quote: dict[str, Any]
+    ledger_before: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.job["jobID"])
+
+
+@pytest.fixture(scope="module")
+def ingested(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Path, list[str]]]:
+    folder = tmp_path_factory.mktemp("scene")
+    scene = make_scene(folder)
+    with running.researcher as researcher:
+        made = researcher.post(
+            "/stac/collections",
+            json={
+                "type": "Collection", "stac_version": "1.1.0", "id": COLLECTION, "license": "other",
+                "description": "Synthetic scenes", "links": [], "bocage:licences": [LICENCE],
+                "bocage:audience": "public",
+                "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+            },
+        )  # fmt: skip
+        assert made.status_code == 201, made.text
+    files = [str(folder / f"{name}.tif") for name in ("nadir", "fwd", "bwd")]
+    done = running.bocage("ingest", *files, "--collection", COLLECTION, "--licence", LICENCE, "--json")
+    assert done.returncode == 0, done.stderr
+    items = json.loads(done.stdout)["items"]
+    assert len(items) == 3
+    again = running.bocage("ingest", *files, "--collection", COLLECTION, "--json")
+    assert json.loads(again.stdout)["items"] == items
+    yield scene, folder, items
+
+
+@pytest.fixture(scope="module")
+def made(running: Running, ingested: tuple[Scene, Path, list[str]]) -> Made:
+    scene, folder, items = ingested
+    with running.researcher as researcher:
+        before = running.balance(researcher)
+        quote = researcher.post("/processing/processes/dsm/quote", json={"inputs": {"images": items}})
+        assert quote.status_code == 200, quote.text
+    done = running.bocage("submit", "dsm", "-i", "images=" + ",".join(items), "--wait", "--json", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Made(scene, folder, items, json.loads(done.stdout), quote.json(), before)
+
+
+def download(running: Running, made: Made, asset: str, folder: Path) -> Path:
+    with running.researcher as researcher:
+        answer = researcher.get(f"/assets/dsm/{made.id}/{asset}")
+        assert answer.status_code == 200, answer.text
+    path = folder / asset
+    path.write_bytes(answer.content)
+    return path
+
+
+def test_the_elevation_is_near_the_truth(running: Running, made: Made, tmp_path: Path) -> None:
+    dsm, validity = (download(running, made, asset, tmp_path) for asset in ("dsm", "validity"))
+    found = evaluate_elevation(dsm, validity, made.scene.truth_dsm)
+    assert abs(found.median) <= 0.3
+    assert found.nmad <= 1.0
+    assert found.rmse <= 1.7
+    assert found.rmse_away_from_edges <= 0.9
+    assert found.measured_fraction >= 0.97
+
+
+def test_the_ortho_is_near_the_truth(running: Running, made: Made, tmp_path: Path) -> None:
+    files = {asset: download(running, made, asset, tmp_path) for asset in ("ortho", "dsm", "validity")}
+    images = [made.folder / f"{name}.tif" for name in ("nadir", "fwd", "bwd")]
+    found = evaluate_ortho(files["ortho"], files["dsm"], files["validity"], made.scene.truth_ortho, images)
+    assert found.correlation_visible >= 0.90
+    assert found.hidden_improvement >= 0.30
+
+
+def test_the_ledger_is_settled_to_the_price_list(running: Running, made: Made) -> None:
+    with running.researcher as researcher:
+        after = running.balance(researcher)
+        status = researcher.get(f"/processing/jobs/{made.id}").json()
+    assert Decimal(str(after["reserved"])) == 0
+    settled = Decimal(str(after["settled"])) - Decimal(str(made.ledger_before["settled"]))
+    quoted = Decimal(str(made.quote["price"]))
+    usage = status["usage"]
+    expected = Decimal("2") + Decimal("10") * Decimal(str(usage["megapixels"]))
+    assert settled > 0
+    assert abs(settled - expected) <= Decimal("0.01")
+    assert settled <= quoted <= 2 * settled
+    endings = [e for e in after["entries"] if e.get("job") == made.id and e["kind"] in ("settle", "release")]
+    assert len([e for e in endings if e["kind"] == "settle"]) == 1
+
+
+def test_nobody_else_sees_a_result_of_its_owner(running: Running, made: Made) -> None:
+    for client in (running.anonymous, running.company):
+        with client:
+            assert client.get(f"/stac/collections/dsm/items/{made.id}").status_code == 404
+            assert client.get("/stac/search", params={"ids": made.id}).json()["features"] == []
+            found = client.post("/stac/search", json={"collections": ["dsm"], "limit": 100}).json()
+            assert made.id not in json.dumps(found)
+            assert found.get("numberMatched", 0) == 0
+            assert client.get(f"/assets/dsm/{made.id}/dsm").status_code == 404
+            tile = f"/tiles/collections/dsm/items/{made.id}/WebMercatorQuad/tilejson.json"
+            assert client.get(tile, params={"assets": "dsm"}).status_code == 404
+    with running.company as company:
+        assert company.get(f"/processing/jobs/{made.id}").status_code == 404
+        assert made.id not in company.get("/processing/jobs").text
+
+
+def test_the_company_is_refused_the_restricted_scene(running: Running, made: Made) -> None:
+    item = made.items[0]
+    collection, name = item.split("/")
+    before = running.balance(running.company)
+    with running.company as company:
+        assert company.get(f"/stac/collections/{collection}/items/{name}").status_code == 200
+        refused = [
+            company.get(f"/assets/{collection}/{name}/image"),
+            company.get(f"/tiles/collections/{collection}/items/{name}/preview.png", params={"assets": "image"}),
+            company.post("/processing/processes/dsm/execution", json={"inputs": {"images": made.items}}),
+        ]
+    for answer in refused:
+        assert answer.status_code == 403, answer.text
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        terms = answer.json()["required_terms"]
+        assert terms[0]["licence"] == LICENCE
+        assert {"version", "title", "url", "reason", "accept_url"} <= set(terms[0])
+    assert running.balance(running.company) == before
+
+
+def test_budget_below_the_quote_changes_nothing(running: Running, made: Made) -> None:
+    budget = str(Decimal(str(made.quote["price"])) - 1)
+    with running.researcher as researcher:
+        before = running.balance(researcher)
+        done = running.bocage(
+            "submit", "dsm", "-i", "images=" + ",".join(made.items), "--budget", budget, "--wait", "--json"
+        )
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert json.loads(done.stdout)["status"] == 402
+        assert running.balance(researcher) == before
+
+
+def test_pystac_client_finds_and_validates_the_result(running: Running, made: Made) -> None:
+    client = pystac_client.Client.open(f"{running.url}/stac", headers={"X-API-Key": running.accounts.researcher})
+    found = list(client.search(collections=["dsm"], ids=[made.id]).items())
+    assert [item.id for item in found] == [made.id]
+    assets = found[0].assets
+    assert {"dsm", "hillshade", "ortho", "validity", "report", "quicklook"} <= set(assets)
+    assert all(asset.href.startswith(f"{running.url}/assets/dsm/{made.id}/") for asset in assets.values())
+    derived = [link.href for link in found[0].get_links("derived_from")]
+    assert len(derived) == 3
+    assert found[0].get_links("license")
+
+
+def test_every_raster_tells_its_own_licence(running: Running, made: Made, tmp_path: Path) -> None:
+    for asset in ("dsm", "hillshade", "ortho", "validity"):
+        with rasterio.open(download(running, made, asset, tmp_path)) as raster:
+            tags = {name.upper(): value for name, value in raster.tags().items()}
+        assert made.id in tags["JOB"]
+        assert all(item in tags["INPUTS"] for item in made.items)
+        assert "CC-BY-NC-4.0" in tags["LICENSE"]
+        if asset == "ortho":
+            assert LICENCE in tags["LICENSE"]
+
+
+def test_rasterio_reads_an_asset_over_http_with_a_key(running: Running, made: Made) -> None:
+    href = f"/vsicurl/{running.url}/assets/dsm/{made.id}/dsm"
+    with rasterio.Env(GDAL_HTTP_HEADERS=f"X-API-Key: {running.accounts.researcher}"), rasterio.open(href) as raster:
+        values = raster.read(1, masked=True)
+        assert raster.crs.to_epsg() == 32631
+        assert values.count() > 0.5 * values.size
+        assert raster.overviews(1) or max(raster.shape) <= 512
+
+
+def test_the_report_holds_what_it_promises(running: Running, made: Made) -> None:
+    with running.researcher as researcher:
+        report = researcher.get(f"/assets/dsm/{made.id}/report").json()
+    promised = {
+        "valid_fraction", "filled_fraction", "convergence_deg", "base_to_height", "expected_precision_m",
+        "failed_tiles", "engine", "cpu_seconds", "peak_bytes",
+    }  # fmt: skip
+    assert promised <= set(report)
+    assert report["valid_fraction"] >= 0.97
+    assert 5 < report["convergence_deg"] < 20
+
+
+def test_a_published_result_is_seen_and_hidden_again(running: Running, made: Made) -> None:
+    path = f"/stac/collections/dsm/items/{made.id}"
+    with running.researcher as researcher, running.anonymous as anonymous:
+        item = researcher.get(path).json()
+        for audience, expected in (("public", 200), ("owner", 404)):
+            item["properties"]["bocage:audience"] = audience
+            assert researcher.put(path, json=item).status_code in (200, 204)
+            assert anonymous.get(path).status_code == expected
+
+
+def test_job_folders_hold_no_input_afterwards(running: Running, made: Made) -> None:
+    left = [p for p in running.platform.home.jobs.rglob("*") if p.is_file() and "inputs" in p.parts]
+    assert left == []
+    for folder in running.platform.home.jobs.iterdir():
+        assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_quicklook_is_a_picture(running: Running, made: Made, tmp_path: Path) -> None:
+    with rasterio.open(download(running, made, "quicklook", tmp_path)) as picture:
+        assert np.unique(picture.read(1)).size > 32
