@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from bocage_deploy.platform import Accounts, Platform
+from bocage_processes.scene import Scene
 
 
 def free_port() -> int:
@@ -67,3 +68,23 @@ class Running:
         answer = client.get("/rights/ledger")
         answer.raise_for_status()
         return dict(answer.json())
+
+
+COLLECTION = "demonstration-scenes"
+LICENCE = "LicenseRef-Bocage-Demonstration"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The scene, its items, and the job made of them."""
+
+    scene: Scene
+    folder: Path
+    items: list[str]
+    job: dict[str, Any]
+    quote: dict[str, Any]
+    ledger_before: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.job["jobID"])

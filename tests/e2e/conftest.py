@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
-from platforms import Running, free_port
+from bocage_processes.scene import Scene, make_scene
+from platforms import COLLECTION, LICENCE, Made, Running, free_port
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,40 @@ def running() -> Iterator[Running]:
     finally:
         platform.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ingested(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Path, list[str]]]:
+    folder = tmp_path_factory.mktemp("scene")
+    scene = make_scene(folder)
+    with running.researcher as researcher:
+        made = researcher.post(
+            "/stac/collections",
+            json={
+                "type": "Collection", "stac_version": "1.1.0", "id": COLLECTION, "license": "other",
+                "description": "Synthetic scenes", "links": [], "bocage:licences": [LICENCE],
+                "bocage:audience": "public",
+                "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+            },
+        )  # fmt: skip
+        assert made.status_code == 201, made.text
+    files = [str(folder / f"{name}.tif") for name in ("nadir", "fwd", "bwd")]
+    done = running.bocage("ingest", *files, "--collection", COLLECTION, "--licence", LICENCE, "--json")
+    assert done.returncode == 0, done.stderr
+    items = json.loads(done.stdout)["items"]
+    assert len(items) == 3
+    again = running.bocage("ingest", *files, "--collection", COLLECTION, "--json")
+    assert json.loads(again.stdout)["items"] == items
+    yield scene, folder, items
+
+
+@pytest.fixture(scope="session")
+def made(running: Running, ingested: tuple[Scene, Path, list[str]]) -> Made:
+    scene, folder, items = ingested
+    with running.researcher as researcher:
+        before = running.balance(researcher)
+        quote = researcher.post("/processing/processes/dsm/quote", json={"inputs": {"images": items}})
+        assert quote.status_code == 200, quote.text
+    done = running.bocage("submit", "dsm", "-i", "images=" + ",".join(items), "--wait", "--json", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Made(scene, folder, items, json.loads(done.stdout), quote.json(), before)

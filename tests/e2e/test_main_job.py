@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac_client
 import pytest
 import rasterio
 from bocage_processes.accuracy import evaluate_elevation, evaluate_ortho
-from bocage_processes.scene import Scene, make_scene
-
-if TYPE_CHECKING:
-    from platforms import Running
+from platforms import LICENCE, Made, Running
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-
-COLLECTION = "demonstration-scenes"
-LICENCE = "LicenseRef-Bocage-Demonstration"
-
-
-@dataclass(frozen=True)
-class Made:
-    """The scene, its items, and the job made of them."""
-
-    scene: Scene
-    folder: Path
-    items: list[str]
-    job: dict[str, Any]
-    quote: dict[str, Any]
-    ledger_before: dict[str, Any]
-
-    @property
-    def id(self) -> str:
-        return str(self.job["jobID"])
-
-
-@pytest.fixture(scope="module")
-def ingested(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, Path, list[str]]]:
-    folder = tmp_path_factory.mktemp("scene")
-    scene = make_scene(folder)
-    with running.researcher as researcher:
-        made = researcher.post(
-            "/stac/collections",
-            json={
-                "type": "Collection", "stac_version": "1.1.0", "id": COLLECTION, "license": "other",
-                "description": "Synthetic scenes", "links": [], "bocage:licences": [LICENCE],
-                "bocage:audience": "public",
-                "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
-            },
-        )  # fmt: skip
-        assert made.status_code == 201, made.text
-    files = [str(folder / f"{name}.tif") for name in ("nadir", "fwd", "bwd")]
-    done = running.bocage("ingest", *files, "--collection", COLLECTION, "--licence", LICENCE, "--json")
-    assert done.returncode == 0, done.stderr
-    items = json.loads(done.stdout)["items"]
-    assert len(items) == 3
-    again = running.bocage("ingest", *files, "--collection", COLLECTION, "--json")
-    assert json.loads(again.stdout)["items"] == items
-    yield scene, folder, items
-
-
-@pytest.fixture(scope="module")
-def made(running: Running, ingested: tuple[Scene, Path, list[str]]) -> Made:
-    scene, folder, items = ingested
-    with running.researcher as researcher:
-        before = running.balance(researcher)
-        quote = researcher.post("/processing/processes/dsm/quote", json={"inputs": {"images": items}})
-        assert quote.status_code == 200, quote.text
-    done = running.bocage("submit", "dsm", "-i", "images=" + ",".join(items), "--wait", "--json", timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Made(scene, folder, items, json.loads(done.stdout), quote.json(), before)
 
 
 def download(running: Running, made: Made, asset: str, folder: Path) -> Path:
