@@ -21,8 +21,9 @@ from bocage_deploy.home import Home
 def template_name() -> str:
     """One template per state of the migrations: a kept cluster never serves an older one."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("services/*/src/*/migrations/**/*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.glob("services/*/src/*/migrations/**/*")):
+        if path.suffix in {".py", ".sql"}:
+            digest.update(path.read_bytes())
     return f"template_{digest.hexdigest()[:12]}"
 
 
