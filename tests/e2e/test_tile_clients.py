@@ -76,7 +76,7 @@ def expected_heights(path: Path, bounds: tuple[float, float, float, float]) -> N
 
 
 def ramp_of(running: Running, heights: NDArray[np.float32], made: Made) -> NDArray[np.float64]:
-    """The ramp that the tiles use by default, applied to the heights; read from the service, as a legend maker would."""
+    """The ramp that the tiles use by default, applied to the heights; the service is asked for it."""
     with running.researcher as researcher:
         colours = researcher.get("/tiles/colorMaps/relief", params={"format": "json"}).json()
         item = researcher.get(f"/stac/collections/dsm/items/{made.id}").json()
@@ -105,7 +105,8 @@ def test_gdal_reads_the_restricted_result(
         Path(source).write_text(
             "<GDAL_WMS><Service name='TMS'><ServerUrl>"
             + template.replace("&", "&amp;")
-            + "</ServerUrl></Service><DataWindow><UpperLeftX>-20037508.34</UpperLeftX><UpperLeftY>20037508.34</UpperLeftY>"
+            + "</ServerUrl></Service><DataWindow>"
+            "<UpperLeftX>-20037508.34</UpperLeftX><UpperLeftY>20037508.34</UpperLeftY>"
             "<LowerRightX>20037508.34</LowerRightX><LowerRightY>-20037508.34</LowerRightY><TileLevel>19</TileLevel>"
             "<TileCountX>1</TileCountX><TileCountY>1</TileCountY><YOrigin>top</YOrigin></DataWindow>"
             "<Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>"
