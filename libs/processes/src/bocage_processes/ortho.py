@@ -1,0 +1,212 @@
+"""True ortho-image: each map cell takes its value from an image in which it is truly seen.
+
+A cell is hidden where another cell, higher up, lies on the same pixel of the image (z-buffer in image space). Hidden
+cells are taken from the other views, brought to the radiometry of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.windows import Window
+from scipy.ndimage import binary_dilation, map_coordinates, spline_filter
+
+from bocage_processes.geomodels import open_raster
+from bocage_processes.imagery import SensorImage
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Sources = NDArray[np.uint8]
+
+_STRIP_CELLS = 1 << 20
+_NOISE_FACTOR = 3.0
+_MIN_TOLERANCE_M = 0.5
+_SAMPLE_MARGIN_PX = 16
+_MIN_COMMON_CELLS = 100
+
+
+@dataclass(frozen=True)
+class Ortho:
+    """On the elevation grid."""
+
+    values: Floats
+    """(bands, rows, cols); NaN where no image sees the cell."""
+    source: Sources
+    """0 none, else 1 + index of the image, as given to `true_ortho`."""
+    hidden: Bools
+    """Inside the first image, but not seen by it."""
+    naive: Floats | None
+    """First image without visibility; (bands, rows, cols)."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """A DSM's cells in an image: NaN where the cell has no height; file pixels, integer = centre."""
+
+    col: Floats
+    row: Floats
+
+    def inside(self, image: SensorImage) -> Bools:
+        with np.errstate(invalid="ignore"):
+            seen: Bools = (
+                (self.col >= 0) & (self.row >= 0) & (self.col <= image.width - 1) & (self.row <= image.height - 1)
+            )
+        return seen
+
+
+def true_ortho(
+    elevation: NDArray[Any],
+    valid: Bools,
+    transform: Affine,
+    crs: str,
+    images: Sequence[SensorImage],
+    *,
+    noise_m: float,
+    naive: bool = False,
+) -> Ortho:
+    """Ortho-image of the first image, its hidden cells filled from the others in order.
+
+    elevation: metres above the ELLIPSOID, (rows, cols); valid: same shape. crs: of the grid, projected, metres.
+    images: all with as many bands, the preferred one first. noise_m: spread of the heights, which sets with the slope
+    how far under another cell one must lie to be hidden.
+    """
+    if not images:
+        raise ValueError("no image")
+    heights = np.where(valid, elevation, np.nan).astype(np.float32)
+    tolerance = _tolerance(heights, valid, abs(transform.a), noise_m)
+    bands = images[0].bands
+    values = np.full((bands, *heights.shape), np.nan, np.float32)
+    source = np.zeros(heights.shape, np.uint8)
+    hidden = np.zeros(heights.shape, np.bool_)
+    plain: Floats | None = None
+    first_seen: Bools | None = None
+    first: Floats | None = None
+    for index, image in enumerate(images):
+        view = project_cells(heights, transform, crs, image)
+        inside = view.inside(image)
+        seen = inside & visible_cells(heights, view, image, abs(transform.a), tolerance)
+        if index == 0:
+            hidden = inside & ~seen
+        wanted = inside if index == 0 else seen
+        if not wanted.any():
+            continue
+        sampled = _sample(image, view, wanted)
+        known = seen & np.isfinite(sampled[0])
+        if index == 0:
+            plain = sampled if naive else None
+            first, first_seen = np.where(known, sampled, np.nan).astype(np.float32), known
+        elif first is not None and first_seen is not None:
+            _match_radiometry(sampled, first, first_seen & known)
+        take = known & (source == 0)
+        values[:, take] = sampled[:, take]
+        source[take] = index + 1
+    return Ortho(values=values, source=source, hidden=hidden, naive=plain)
+
+
+def project_cells(heights: Floats, transform: Affine, crs: str, image: SensorImage) -> _View:
+    """Where the cells of a grid are in an image; computed strip by strip."""
+    to_geographic = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    rows, cols = heights.shape
+    view = _View(np.full(heights.shape, np.nan, np.float32), np.full(heights.shape, np.nan, np.float32))
+    strip = max(1, _STRIP_CELLS // max(cols, 1))
+    for start in range(0, rows, strip):
+        part = heights[start : start + strip]
+        r, c = np.nonzero(np.isfinite(part))
+        if r.size == 0:
+            continue
+        a, b, left, d, e, top = tuple(transform)[:6]
+        x, y = a * (c + 0.5) + b * (r + start + 0.5) + left, d * (c + 0.5) + e * (r + start + 0.5) + top
+        lon, lat = to_geographic.transform(x, y)
+        view.col[start + r, c], view.row[start + r, c] = image.model.project(lon, lat, part[r, c].astype(np.float64))
+    return view
+
+
+def visible_cells(heights: Floats, view: _View, image: SensorImage, step: float, tolerance: Floats) -> Bools:
+    """True where no higher cell covers the same place of the image.
+
+    Each cell is splatted over the pixels that it covers: its step over the image's pixel size, both in metres. What
+    lies less than `tolerance` metres under the highest cell there still counts as seen.
+    """
+    inside = view.inside(image)
+    r, c = np.nonzero(inside)
+    seen = np.zeros(heights.shape, np.bool_)
+    if r.size == 0:
+        return seen
+    col, row, height = view.col[r, c], view.row[r, c], heights[r, c]
+    near_col, near_row = np.rint(col).astype(np.int64), np.rint(row).astype(np.int64)
+    left, above = near_col.min(), near_row.min()
+    near_col -= left
+    near_row -= above
+    # half the cell's width in pixels: neighbouring cells must leave no gap through which a far one is seen
+    reach = max(0, int(np.ceil(0.5 * step / image.gsd_m - 0.25)))
+    width, rows = int(near_col.max()) + 1, int(near_row.max()) + 1
+    top = np.full((rows, width), -np.inf, np.float32)
+    for d_row in range(-reach, reach + 1):
+        for d_col in range(-reach, reach + 1):
+            at_row, at_col = near_row + d_row, near_col + d_col
+            ok = (at_row >= 0) & (at_col >= 0) & (at_row < rows) & (at_col < width)
+            np.maximum.at(top, (at_row[ok], at_col[ok]), height[ok])
+    seen[r, c] = top[near_row, near_col] - height <= tolerance[r, c]
+    return seen
+
+
+def _tolerance(heights: Floats, valid: Bools, step: float, noise_m: float) -> Floats:
+    """Metres under the highest cell; by axis the gentler of the two slopes counts, at the foot of a wall the ground's."""
+    filled = np.where(valid, heights, np.nan)
+    slopes = []
+    for axis in (0, 1):
+        up = np.abs(np.diff(filled, axis=axis))
+        pad = [(0, 0), (0, 0)]
+        pad[axis] = (1, 0)
+        before = np.pad(up, pad, constant_values=np.nan)
+        pad[axis] = (0, 1)
+        after = np.pad(up, pad, constant_values=np.nan)
+        slopes.append(np.nan_to_num(np.fmin(before, after)))
+    rise = np.hypot(*slopes) * 1.5
+    tolerance: Floats = np.maximum(_NOISE_FACTOR * noise_m + rise, _MIN_TOLERANCE_M).astype(np.float32)
+    return tolerance
+
+
+def _sample(image: SensorImage, view: _View, wanted: Bools) -> Floats:
+    """Values by cubic splines where wanted, NaN elsewhere and where the image has none; (bands, rows, cols)."""
+    col, row = view.col[wanted].astype(np.float64), view.row[wanted].astype(np.float64)
+    left = max(int(col.min()) - _SAMPLE_MARGIN_PX, 0)
+    above = max(int(row.min()) - _SAMPLE_MARGIN_PX, 0)
+    right = min(int(col.max()) + _SAMPLE_MARGIN_PX + 1, image.width)
+    below = min(int(row.max()) + _SAMPLE_MARGIN_PX + 1, image.height)
+    out = np.full((image.bands, *wanted.shape), np.nan, np.float32)
+    at = [row - above, col - left]
+    with open_raster(image.path) as src, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        for band in range(1, image.bands + 1):
+            pixels = src.read(band, window=Window(left, above, right - left, below - above)).astype(np.float32)
+            missing = ~np.isfinite(pixels)
+            missing |= pixels == (image.nodata if image.nodata is not None else 0)
+            low, high = (pixels[~missing].min(), pixels[~missing].max()) if not missing.all() else (0.0, 0.0)
+            pixels[missing] = low
+            coefficients = spline_filter(pixels, order=3, output=np.float32, mode="mirror")
+            value = map_coordinates(coefficients, at, order=3, mode="mirror", prefilter=False)
+            # splines overshoot at sharp edges
+            value = np.clip(value, low, high).astype(np.float32)
+            if missing.any():
+                near = binary_dilation(missing, np.ones((3, 3), np.bool_))
+                value[map_coordinates(near.astype(np.uint8), at, order=0, mode="nearest") > 0] = np.nan
+            out[band - 1][wanted] = value
+    return out
+
+
+def _match_radiometry(values: Floats, reference: Floats, common: Bools) -> None:
+    """Bring `values` to the mean and spread of `reference` over the common cells, band by band, in place."""
+    if common.sum() < _MIN_COMMON_CELLS:
+        return
+    for band in range(values.shape[0]):
+        mine, theirs = values[band][common].astype(np.float64), reference[band][common].astype(np.float64)
+        spread = float(mine.std())
+        gain = float(theirs.std()) / spread if spread > 0 else 1.0
+        values[band] = (values[band] - mine.mean()) * gain + theirs.mean()
