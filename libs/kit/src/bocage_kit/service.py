@@ -88,9 +88,19 @@ Health = Callable[[], Awaitable[dict[str, object]]]
 
 
 def equip(
-    app: FastAPI, *, name: str, version: str, public_keys: Path, health: Health, validation_status: int = 422
+    app: FastAPI,
+    *,
+    name: str,
+    version: str,
+    public_keys: Path,
+    health: Health,
+    validation_status: int = 422,
+    tokenless: frozenset[str] = frozenset(),
 ) -> None:
-    """Turn `app` into a service. `health` answers `{"status": "ok" | "failing", ...}`; its route is `/healthz`."""
+    """Turn `app` into a service. `health` answers `{"status": "ok" | "failing", ...}`; its route is `/healthz`.
+
+    `tokenless` names further paths that carry no identity: those of `rights` that make identities.
+    """
 
     async def healthz() -> JSONResponse:
         state = await health()
@@ -99,5 +109,5 @@ def equip(
     app.add_api_route("/healthz", healthz, methods=["GET"], dependencies=[Depends(OPEN)], include_in_schema=False)
     problems.add_handlers(app, validation_status)
     app.add_middleware(
-        IdentityMiddleware, verifier=Verifier(public_keys), exempt=frozenset({"/healthz", "/openapi.json"})
+        IdentityMiddleware, verifier=Verifier(public_keys), exempt=frozenset({"/healthz", "/openapi.json"}) | tokenless
     )
