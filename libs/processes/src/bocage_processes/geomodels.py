@@ -7,6 +7,7 @@ pixel is 0; in DIMAP 2 it is 1, in DIMAP 3 it is 0.5. `RpcModel` counts from 0.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import defusedxml.ElementTree
 import rasterio
 from affine import Affine
 from defusedxml.common import DefusedXmlException
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from bocage_processes.process import InputRefused
@@ -68,7 +70,9 @@ def open_raster(path: Path) -> DatasetReader:
         driver = DRIVERS.get(file.read(4))
     if driver is None:
         raise UnknownFormat(path.name)
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
+        # an image whose camera is in a side-car has no georeference of its own
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         src: DatasetReader = rasterio.open(path.resolve(), driver=driver)
     return src
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, minimum_filter, spline_filter
 
@@ -39,7 +41,7 @@ VIEWS: Mapping[str, tuple[float, float]] = MappingProxyType({
 SMALLEST, LARGEST = 150, 4000
 _MARGIN = 48
 _BUILDING_HEIGHTS = (5.5, 21.5)
-_BRIGHTNESS, _CONTRAST = 900.0, 260.0
+_BRIGHTNESS, _CONTRAST = 1300.0, 250.0
 _NOISE_FRACTION, _NOISE_FLOOR = 0.012, 2.0
 _MARCH = 0.25
 _RPC_REACH_M = 150.0
@@ -97,11 +99,7 @@ def make_scene(folder: Path, *, size: int = 700, seed: int = 42) -> Scene:
         residual = max(residual, error)
         views[name] = folder / f"{name}.tif"
         image = _render(surface, tangents, size, np.random.default_rng([seed, number]))
-        with rasterio.open(
-            views[name], "w", driver="GTiff", width=size, height=size, count=1, dtype="uint16",
-            compress="deflate", predictor=2, tiled=True, blockxsize=256, blockysize=256, rpcs=rpc,
-        ) as dst:  # fmt: skip
-            dst.write(image, 1)
+        _write_view(views[name], image, rpc)
     if residual >= 0.01:
         raise AssertionError(f"the RPC models miss the exact geometry by {residual:.3g} pixel")
     truths = {
@@ -244,6 +242,17 @@ def _render(
     signal = _BRIGHTNESS + _CONTRAST * gaussian_filter(value, 0.45)
     noise = rng.standard_normal(signal.shape) * np.hypot(_NOISE_FRACTION * signal, _NOISE_FLOOR)
     return np.rint(np.clip(signal + noise, 1, 4095)).astype(np.uint16)
+
+
+def _write_view(path: Path, image: NDArray[np.uint16], rpc: RPC) -> None:
+    with warnings.catch_warnings():
+        # the RPC tags are its georeference
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            path, "w", driver="GTiff", width=image.shape[1], height=image.shape[0], count=1, dtype="uint16",
+            compress="deflate", predictor=2, tiled=True, blockxsize=256, blockysize=256, rpcs=rpc,
+        ) as dst:  # fmt: skip
+            dst.write(image, 1)
 
 
 def _write_ground(path: Path, grid: NDArray[np.generic], surface: _Surface) -> None:

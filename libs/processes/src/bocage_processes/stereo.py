@@ -279,7 +279,11 @@ def _correlation(
     first: SensorImage, second: SensorImage, at_first: tuple[int, int], at_second: tuple[int, int], size: int
 ) -> float:
     a, b = read_window(first, *at_first, size), read_window(second, *at_second, size)
-    if a.shape != b.shape or min(a.shape, default=0) < 16 or a.std() == 0 or b.std() == 0:
+    if a.shape != b.shape or min(a.shape, default=0) < 16:
+        return 0.0
+    # a few wild pixels must not hide a copy
+    a, b = (np.clip(np.nan_to_num(pixels), *np.nanpercentile(pixels, [1, 99])) for pixels in (a, b))
+    if a.std() == 0 or b.std() == 0:
         return 0.0
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
@@ -342,7 +346,7 @@ def _within(seen: Geometries, overlap: BaseGeometry, asked: BaseGeometry) -> tup
 
 
 def _megapixels(seen: Geometries, resolution: float, pairs: int) -> float:
-    return math.ceil(QUOTE_MARGIN * float(shapely.area(seen).max()) / resolution**2 * pairs / 1e4) / 100
+    return math.ceil(QUOTE_MARGIN * float(shapely.area(seen).max()) / resolution**2 * pairs / 1e3) / 1000
 
 
 def _too_large(
