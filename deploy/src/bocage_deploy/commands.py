@@ -20,9 +20,7 @@ from bocage_deploy.platform import Platform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Runs Bocage on this machine.")
 
-EnvFile = Annotated[
-    Path, typer.Option("--env-file", help="Where the demonstration's keys are written (mode 600).")
-]
+EnvFile = Annotated[Path, typer.Option("--env-file", help="Where the demonstration's keys are written (mode 600).")]
 _DEFAULT_ENV_FILE = Path(".bocage/demo.env")
 
 
