@@ -1,4 +1,4 @@
-"""The demonstration: a synthetic scene put into the catalogue, the elevation model made of it, and the links to look at."""
+"""The demonstration: a synthetic scene in the catalogue, the elevation model made of it, the links to look at."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def _ensure_collection(client: Client) -> None:
         "id": COLLECTION,
         "title": "Demonstration: synthetic tri-stereo scenes",
         "description": (
-            "Images of an invented town, made by Bocage's own scene generator with known heights. Their metadata are public; "
-            "the images are under a restricted licence written for this demonstration."
+            "Images of an invented town, made by Bocage's own scene generator with known heights. "
+            "Their metadata are public; the images are under a restricted licence written for this demonstration."
         ),
         "license": "other",
         "keywords": ["synthetic", "stereo", "demonstration"],
