@@ -158,7 +158,7 @@ def visible_cells(heights: Floats, view: _View, image: SensorImage, step: float,
 
 
 def _tolerance(heights: Floats, valid: Bools, step: float, noise_m: float) -> Floats:
-    """Metres under the highest cell; by axis the gentler of the two slopes counts, at the foot of a wall the ground's."""
+    """Metres under the highest cell. By axis the gentler of the two slopes counts: at a wall's foot, the ground's."""
     filled = np.where(valid, heights, np.nan)
     slopes = []
     for axis in (0, 1):

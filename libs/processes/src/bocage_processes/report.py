@@ -28,15 +28,6 @@ class PairReport(BaseModel):
     epipolar_error_px: EpipolarError = EpipolarError()
 
 
-class EngineReport(BaseModel):
-    """Who did the matching."""
-
-    name: str
-    version: str
-    resolutions: list[int] = Field(description="subsamplings worked at, coarse to fine")
-    seconds: float = Field(ge=0)
-
-
 class DsmReport(BaseModel):
     """How the elevation model was made, and how far to trust it."""
 
@@ -64,7 +55,9 @@ class DsmReport(BaseModel):
     ortho_order: list[str] = Field(description="items by the value of the source band, from 1")
     pairs: list[PairReport]
     failed_tiles: int = Field(ge=0)
-    engine: EngineReport
+    engine: str = Field(description="name and version")
+    resolutions: list[int] = Field(description="subsamplings that the engine worked at, coarse to fine")
+    engine_seconds: float = Field(ge=0)
     cpu_seconds: float = Field(ge=0)
     peak_bytes: int = Field(ge=0)
     seconds: float = Field(ge=0)
