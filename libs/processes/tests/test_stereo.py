@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -198,7 +199,9 @@ def aslant(
 
 
 @pytest.mark.parametrize("ground", [-200.0, 10.0, 4_800.0, 8_700.0])
-def test_islands_and_mountains_are_found_without_an_elevation_model(trio: list[SensorImage], ground: float) -> None:
+def test_islands_and_mountains_are_found_without_an_elevation_model(
+    tmp_path: Path, trio: list[SensorImage], ground: float
+) -> None:
     """Cameras made for -500 to 8850 m: at their middle height the two squares lie a kilometre or more apart."""
     options = {"middle": 4_175.0, "reach": 4_675.0, "at": ground}
     pair = [aslant(trio[0], -0.2, **options), aslant(trio[1], 0.2, **options)]
@@ -212,6 +215,21 @@ def test_islands_and_mountains_are_found_without_an_elevation_model(trio: list[S
     assert plan.pairs[0].overlap_fraction > 0.85
     middle = plan.area.centroid
     assert (middle.x, middle.y) == pytest.approx((3.87, 43.6), abs=0.0003)
+
+    # the same cameras over images that have nothing in common: the footprints alone must do
+    mute = plan_stereo([noise(image, tmp_path / f"{index}.tif") for index, image in enumerate(pair)])
+    assert (plan.altitude_from, mute.altitude_from) == ("images", "cameras")
+    assert mute.initial_altitude == pytest.approx(ground, abs=60)
+    assert mute.megapixels >= plan.megapixels
+
+
+def noise(image: SensorImage, path: Path) -> SensorImage:
+    pixels = np.random.default_rng(len(str(path)) + ord(path.stem[-1])).integers(0, 4000, (1, 300, 300))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "w", driver="GTiff", width=300, height=300, count=1, dtype="uint16") as dst:
+            dst.write(pixels.astype("uint16"))
+    return replace(image, path=path, digest=path.stem)
 
 
 def test_convergence(trio: list[SensorImage]) -> None:
@@ -341,6 +359,9 @@ def test_gizeh() -> None:
     plan = real("pleiades_gizeh", "img1", "img2")
     assert plan.convergence_deg == pytest.approx(4.6, abs=0.1)
     assert plan.epsg == 32636
+    # 61 m above the geoid, which is 15 m above the ellipsoid there
+    assert plan.altitude_from == "images"
+    assert plan.initial_altitude == pytest.approx(76, abs=15)
     assert plan.gsd_m == pytest.approx(0.54, abs=0.02)
     # the engine's own elevation model covers 473 600 cells of 0.6 m
     actual = 473_600 * 0.36 / plan.resolution**2 / 1e6
@@ -351,7 +372,11 @@ def test_ventoux() -> None:
     plan = real("pleiades_ventoux", "left_image", "right_image")
     assert plan.convergence_deg == pytest.approx(20.1, abs=0.2)
     assert plan.epsg == 32631
-    assert plan.altitude_range[0] < 540 < plan.altitude_range[1], "where the mountain is"
+    # 489 m above the geoid, which is 51 m above the ellipsoid there
+    assert plan.altitude_from == "images"
+    assert plan.initial_altitude == pytest.approx(540, abs=30)
+    # 41 % of 206 x 426 cells of 0.5 m in the engine's elevation model
+    assert 0.036 <= plan.megapixels <= 0.2
 
 
 def test_cameras_through_a_geom_file_give_the_same_plan(tmp_path: Path, scene: Scene, trio: list[SensorImage]) -> None:

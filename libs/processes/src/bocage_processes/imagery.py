@@ -80,10 +80,10 @@ def read_image(path: Path, side_car: Path | None = None, reference: str = "") ->
         raise InputRefused(refusal.code, f"{name}: {refusal.detail}", refusal.remedy, **refusal.facts) from refusal
 
 
-def read_window(image: SensorImage, col: int, row: int, size: int) -> NDArray[np.float64]:
-    """First band of a square of `size` pixels with its first pixel at `col, row`, cut where the image ends."""
+def read_window(image: SensorImage, col: int, row: int, width: int, height: int | None = None) -> NDArray[np.float64]:
+    """First band of a window (without `height`, a square) whose first pixel is `col, row`, cut at the image's edge."""
     with open_raster(image.path) as src:
-        window = Window(col, row, size, size).intersection(Window(0, 0, image.width, image.height))
+        window = Window(col, row, width, height or width).intersection(Window(0, 0, image.width, image.height))
         pixels: NDArray[np.float64] = src.read(1, window=window).astype(np.float64)
     return pixels
 

@@ -19,6 +19,8 @@ from bocage_processes.rpc import Floats, Viewing
 SMALLEST_OVERLAP_PX = 10_000
 ALMOST_BEST = 0.9
 PLAUSIBLE = 0.1
+RELIEF_M = 100.0
+"""The ground is taken to lie this near its known middle altitude."""
 _EMPTY = shapely.from_wkt("POLYGON EMPTY")
 
 Geometries = NDArray[np.object_]
@@ -46,9 +48,19 @@ class Overlaps:
         wanted = middle if low <= middle <= high else (low + high) / 2
         return int(good[np.argmin(np.abs(self.altitudes[good] - wanted))])
 
-    def plausible(self) -> Geometries:
-        """What is seen in stereo, by each altitude that is not far-fetched."""
-        good = np.flatnonzero(self.quality >= PLAUSIBLE * self.quality.max())
+    def nearest(self, altitude: float) -> int:
+        """Where the altitude is nearest, of those with an overlap."""
+        met = np.flatnonzero(self.quality > 0)
+        return int(met[np.argmin(np.abs(self.altitudes[met] - altitude))])
+
+    def plausible(self, altitude: float | None = None) -> Geometries:
+        """What is seen in stereo, by each altitude near the known one, or by each that is not far-fetched."""
+        if altitude is None:
+            good = np.flatnonzero(self.quality >= PLAUSIBLE * self.quality.max())
+        else:
+            near = max(RELIEF_M, 0.05 * float(np.ptp(self.altitudes)))
+            good = np.flatnonzero((np.abs(self.altitudes - altitude) <= near) & (self.quality > 0))
+            good = good if good.size else np.array([self.nearest(altitude)])
         return np.array([self.at(int(index)) for index in good], dtype=object)
 
     @property

@@ -1,8 +1,8 @@
-"""The stereo pre-check: which pairs, which ground, how precise, how long; from the cameras alone, within a second.
+"""The stereo pre-check: which pairs, which ground, how precise, how long; within a second or two.
 
 There is no elevation model to tell where the ground is, so the overlap is sought at every altitude for which the
-cameras were made, and the altitude at which the images overlap best stands in for it. Mountains and islands, far from
-the middle of that range, are found this way.
+cameras were made; where in that range the ground lies is asked of the images, and if they do not tell, the altitude at
+which they overlap best stands in for it. Mountains and islands, far from the middle of the range, are found this way.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
+from bocage_processes.copies import check_not_a_copy, same_image
 from bocage_processes.ground import Ground, area_of_interest, ground_for
-from bocage_processes.imagery import SensorImage, read_window
+from bocage_processes.imagery import SensorImage
 from bocage_processes.overlap import Geometries, angle_between, base_to_height, central_view, centre, find_overlaps
 from bocage_processes.process import InputRefused, Limits
 from bocage_processes.rpc import Viewing
+from bocage_processes.sweep import ground_altitude
 
 MIN_CONVERGENCE_DEG, MAX_CONVERGENCE_DEG = 2.0, 45.0
 ADVISED_CONVERGENCE_DEG = (4.0, 20.0)
@@ -65,6 +67,8 @@ class StereoPlan:
     """The area of interest as asked, as a GeoJSON geometry; None = the whole overlap."""
     initial_altitude: float
     """Ellipsoidal metres, for an engine without an elevation model."""
+    altitude_from: Literal["images", "cameras"]
+    """Whether the images told the initial altitude, or it is only where their footprints overlap best."""
     altitude_range: tuple[float, float]
     """Altitudes at which the images overlap, within the range of their RPC; ellipsoidal metres."""
     crs: str
@@ -123,6 +127,7 @@ class StereoPlan:
             "bounds": list(self.bounds),
             "area": mapping(self.area),
             "initial_altitude": round(self.initial_altitude, 1),
+            "altitude_from": self.altitude_from,
             "altitude_range": [round(altitude, 1) for altitude in self.altitude_range],
             "megapixels": self.megapixels,
         }
@@ -155,15 +160,16 @@ def plan_stereo(
     reference = _reference([central_view(image) for image in images])
     others = [index for index in range(len(images)) if index != reference]
     overlaps = find_overlaps(images, reference, others, ground)
-    best = overlaps.initial(images[reference].model.height_offset)
-    altitude = float(overlaps.altitudes[best])
+    told = _altitude_told(images[reference], images[others[0]], overlaps.altitude_range)
+    best = overlaps.initial(images[reference].model.height_offset) if told is None else overlaps.nearest(told)
+    altitude = float(overlaps.altitudes[best]) if told is None else told
     overlap = overlaps.at(best)
     ground.check_distortion(overlap)
     lon, lat = ground.lon_lat(overlap.centroid.x, overlap.centroid.y)
 
     views = tuple(image.model.viewing(lon, lat, altitude) for image in images)
     for first, second in combinations(range(len(images)), 2):
-        _check_not_the_same(
+        check_not_a_copy(
             images[first], images[second], (lon, lat, altitude), angle_between(views[first], views[second])
         )
     pairs = tuple(
@@ -172,7 +178,7 @@ def plan_stereo(
     )
     widest = max(pairs, key=lambda pair: pair.base_to_height)
 
-    seen = overlaps.plausible()
+    seen = overlaps.plausible(told)
     warnings = _geometry_warnings(pairs)
     area = overlap
     if wanted is not None:
@@ -213,6 +219,7 @@ def plan_stereo(
         area=ground.unproject(area),
         aoi=None if wanted is None else dict(mapping(wanted)),
         initial_altitude=altitude,
+        altitude_from="cameras" if told is None else "images",
         altitude_range=overlaps.altitude_range,
         crs=f"EPSG:{ground.epsg}",
         epsg=ground.epsg,
@@ -242,7 +249,7 @@ def _check_set(images: tuple[SensorImage, ...]) -> None:
         )
     for first, second in combinations(images, 2):
         if first.digest == second.digest or (first.reference and first.reference == second.reference):
-            raise _same(first, second)
+            raise same_image(first, second)
         if first.bands != second.bands:
             raise InputRefused(
                 "band-count",
@@ -251,41 +258,10 @@ def _check_set(images: tuple[SensorImage, ...]) -> None:
             )
 
 
-def _same(first: SensorImage, second: SensorImage) -> InputRefused:
-    return InputRefused(
-        "same-image",
-        f"{first.reference} and {second.reference} are the same image.",
-        "Give images taken from different directions: one image against itself shows no relief.",
-        items=[first.reference, second.reference],
-    )
-
-
-def _check_not_the_same(
-    first: SensorImage, second: SensorImage, place: tuple[float, float, float], convergence: float
-) -> None:
-    """Copies under two names, re-encoded or cropped: they correlate far better than two views ever do."""
-    size = 256
-    starts = [((image.width - size) // 2, (image.height - size) // 2) for image in (first, second)]
-    if starts[0] == starts[1] and _correlation(first, second, starts[0], starts[1], size) > 0.99:
-        raise _same(first, second)
-    if convergence < 1.0:
-        at = [image.model.project(*place) for image in (first, second)]
-        corners = [(round(float(col)) - size // 4, round(float(row)) - size // 4) for col, row in at]
-        if _correlation(first, second, corners[0], corners[1], size // 2) > 0.97:
-            raise _same(first, second)
-
-
-def _correlation(
-    first: SensorImage, second: SensorImage, at_first: tuple[int, int], at_second: tuple[int, int], size: int
-) -> float:
-    a, b = read_window(first, *at_first, size), read_window(second, *at_second, size)
-    if a.shape != b.shape or min(a.shape, default=0) < 16:
-        return 0.0
-    # a few wild pixels must not hide a copy
-    a, b = (np.clip(np.nan_to_num(pixels), *np.nanpercentile(pixels, [1, 99])) for pixels in (a, b))
-    if a.std() == 0 or b.std() == 0:
-        return 0.0
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+def _altitude_told(first: SensorImage, second: SensorImage, altitudes: tuple[float, float]) -> float | None:
+    base = base_to_height(central_view(first), central_view(second))
+    # too narrow a base tells nothing, and is refused later
+    return ground_altitude(first, second, altitudes, base) if base > 0.02 else None
 
 
 def _resolution(asked: float | None, gsd: float) -> float:
