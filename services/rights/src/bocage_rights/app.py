@@ -1,0 +1,88 @@
+"""The rights service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from bocage_kit.access import undeclared_routes
+from bocage_kit.database import answers, engine, wait_until_ready
+from bocage_kit.service import equip
+from bocage_kit.store import LocalStore
+from fastapi import FastAPI
+
+from bocage_rights import uploads
+from bocage_rights.announcements import Announcements
+from bocage_rights.exchange import Exchange
+from bocage_rights.keyring import open_keyring
+from bocage_rights.routes import identity
+from bocage_rights.settings import RightsSettings
+from bocage_rights.state import RightsState
+
+
+def create_app(settings: RightsSettings) -> FastAPI:
+    keyring = open_keyring(settings.home / "secrets", settings.public_keys)
+    database = engine(settings.database, name="rights")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
+        await wait_until_ready(settings.database)
+        announcements = Announcements(settings.database)
+        store = LocalStore(settings.store_root)
+        listening = asyncio.create_task(announcements.listen())
+        sweeping = asyncio.create_task(asyncio.to_thread(uploads.sweep, store))
+        _end_streams_on_signal(announcements)
+        try:
+            state = RightsState(settings, database, keyring, Exchange(database, keyring), announcements, store)
+            yield {"rights": state}
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, sweeping, return_exceptions=True)
+            await database.dispose()
+
+    async def health() -> dict[str, object]:
+        return {"status": "ok" if await answers(database) else "failing"}
+
+    app = FastAPI(
+        title="Bocage rights",
+        version=version("bocage-rights"),
+        summary="Accounts, keys, licences, credits, tile tokens and assets.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for module in (identity,):
+        app.include_router(module.router)
+    equip(
+        app,
+        name="rights",
+        version=version("bocage-rights"),
+        public_keys=settings.public_keys,
+        health=health,
+        tokenless=identity.PATHS,
+    )
+    if undeclared := undeclared_routes(app):
+        raise RuntimeError(f"routes that do not say who may call them: {undeclared}")
+    return app
+
+
+def _end_streams_on_signal(announcements: Announcements) -> None:
+    """An endless stream would hold up a graceful stop: end them when the stop is asked for."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
+
+        def handler(received: int, frame: object, then: object = previous) -> None:
+            loop.call_soon_threadsafe(announcements.end_streams)
+            if callable(then):
+                then(received, frame)
+
+        signal.signal(number, handler)

@@ -1,0 +1,52 @@
+-- The licences that the platform knows from the start. Of public licences the text says where the full one is.
+
+insert into licence (id, title_en, title_fr, kind, demonstration) values
+    ('etalab-2.0', 'Open Licence 2.0 (Etalab)', 'Licence Ouverte 2.0 (Etalab)', 'open', false),
+    ('CC0-1.0', 'Creative Commons Zero 1.0', 'Creative Commons Zéro 1.0', 'open', false),
+    ('CC-BY-4.0', 'Creative Commons Attribution 4.0', 'Creative Commons Attribution 4.0', 'attribution', false),
+    ('CC-BY-SA-4.0', 'Creative Commons Attribution-ShareAlike 4.0',
+     'Creative Commons Attribution - Partage dans les mêmes conditions 4.0', 'attribution', false),
+    ('CC-BY-NC-4.0', 'Creative Commons Attribution-NonCommercial 4.0',
+     'Creative Commons Attribution - Pas d''utilisation commerciale 4.0', 'non-commercial', false),
+    ('LicenseRef-Bocage-Demonstration', 'Demonstration licence (not a real contract)',
+     'Licence de démonstration (sans valeur contractuelle)', 'restricted', true),
+    ('LicenseRef-Bocage-Restricted', 'Restricted: for those whom the owner lets see the data',
+     'Restreint : pour ceux à qui le propriétaire montre les données', 'restricted', false);
+
+insert into licence_version
+    (licence, version, text_en, text_fr, url, needs_acceptance, purposes, categories, fallback, valid_from)
+values
+    ('etalab-2.0', '2.0',
+     'Free use, also commercial, with the source and the date of the last update named. Full text at the address given.',
+     'Réutilisation libre, y compris commerciale, en mentionnant la source et la date de dernière mise à jour. Texte complet à l''adresse indiquée.',
+     'https://www.etalab.gouv.fr/licence-ouverte-open-licence/', 'none',
+     '{commercial,research,public_service,education,undeclared}', '{public,research,private}', 4, '2025-01-01'),
+    ('CC0-1.0', '1.0',
+     'No rights reserved. Full text at the address given.',
+     'Aucun droit réservé. Texte complet à l''adresse indiquée.',
+     'https://creativecommons.org/publicdomain/zero/1.0/legalcode', 'none',
+     '{commercial,research,public_service,education,undeclared}', '{public,research,private}', 4, '2025-01-01'),
+    ('CC-BY-4.0', '4.0',
+     'Free use, also commercial, with attribution. Full text at the address given.',
+     'Réutilisation libre, y compris commerciale, avec attribution. Texte complet à l''adresse indiquée.',
+     'https://creativecommons.org/licenses/by/4.0/legalcode', 'none',
+     '{commercial,research,public_service,education,undeclared}', '{public,research,private}', 4, '2025-01-01'),
+    ('CC-BY-SA-4.0', '4.0',
+     'Free use, also commercial, with attribution; what is derived keeps this licence. Full text at the address given.',
+     'Réutilisation libre, y compris commerciale, avec attribution ; les dérivés gardent cette licence. Texte complet à l''adresse indiquée.',
+     'https://creativecommons.org/licenses/by-sa/4.0/legalcode', 'none',
+     '{commercial,research,public_service,education,undeclared}', '{public,research,private}', 4, '2025-01-01'),
+    ('CC-BY-NC-4.0', '4.0',
+     'Free use with attribution for purposes that are not commercial. The platform asks for a declared purpose. Full text at the address given.',
+     'Réutilisation libre avec attribution à des fins non commerciales. La plateforme demande une finalité déclarée. Texte complet à l''adresse indiquée.',
+     'https://creativecommons.org/licenses/by-nc/4.0/legalcode', 'none',
+     '{research,public_service,education}', '{public,research,private}', 1, '2025-01-01'),
+    ('LicenseRef-Bocage-Demonstration', '1.0',
+     E'DEMONSTRATION. This text shows how the platform handles restricted licences. It is no contract and binds nobody.\n\n1. The data are artificial. Their descriptions are public.\n2. Public bodies and research organisations may use the data after accepting these terms for the whole organisation.\n3. The use is for research, education or public service. Commercial use is excluded.\n4. The images are not passed on. What is computed from them carries their terms where it keeps their pixels.\n5. The attribution "Bocage, demonstration data" is shown with every use.',
+     E'DÉMONSTRATION. Ce texte montre comment la plateforme traite les licences restreintes. Ce n''est pas un contrat et il n''engage personne.\n\n1. Les données sont artificielles. Leurs descriptions sont publiques.\n2. Les organismes publics et de recherche peuvent utiliser les données après avoir accepté ces conditions pour tout l''organisme.\n3. L''usage est la recherche, l''enseignement ou le service public. L''usage commercial est exclu.\n4. Les images ne sont pas transmises à des tiers. Ce qui en est calculé porte leurs conditions là où il garde leurs pixels.\n5. La mention « Bocage, données de démonstration » accompagne chaque usage.',
+     null, 'organisation', '{research,public_service,education}', '{public,research}', 0, '2025-01-01'),
+    ('LicenseRef-Bocage-Restricted', '1.0',
+     E'The data were put on the platform by an organisation that keeps all its rights to them. Those whom that organisation lets see the data may use them on the platform, after accepting these terms for their whole organisation, for the purposes agreed with the owner. They are not passed on.',
+     E'Les données ont été déposées par un organisme qui garde tous ses droits. Ceux à qui cet organisme montre les données peuvent les utiliser sur la plateforme, après avoir accepté ces conditions pour tout leur organisme, aux fins convenues avec le propriétaire. Elles ne sont pas transmises à des tiers.',
+     null, 'organisation', '{commercial,research,public_service,education,undeclared}', '{public,research,private}', 0,
+     '2025-01-01');

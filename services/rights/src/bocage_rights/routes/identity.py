@@ -1,0 +1,47 @@
+"""For the gateway and the services, on this service's socket only."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bocage_kit.access import OPEN
+from bocage_kit.identity import LIFETIME_SECONDS, sign
+from bocage_kit.problems import Problem, unauthenticated
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from bocage_rights.exchange import Credential, InvalidCredential
+from bocage_rights.state import State
+
+PATHS = frozenset({"/identity", "/identity/revocations"})
+router = APIRouter(include_in_schema=False, dependencies=[Depends(OPEN)])
+
+
+@router.post("/identity")
+async def exchange(credential: Credential, state: State) -> JSONResponse:
+    try:
+        identity = await state.exchange.identify(credential)
+    except InvalidCredential as error:
+        raise unauthenticated(
+            "The credential is not valid: unknown, expired, revoked, or its account is suspended."
+        ) from error
+    now = time.time()
+    document: dict[str, Any] = {
+        "token": sign(identity, state.keyring.signing, now),
+        "expires": int(now) + LIFETIME_SECONDS,
+        "subject": identity.subject,
+        "credential": identity.credential,
+    }
+    return JSONResponse(document, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/identity/revocations")
+async def revocations(state: State) -> StreamingResponse:
+    if not state.announcements.hearing:
+        raise Problem(503, "not-ready", "Revocations cannot be heard now; try again.", headers={"Retry-After": "1"})
+    return StreamingResponse(
+        state.announcements.stream(state.settings.alive_seconds),
+        media_type="application/x-ndjson",
+        headers={"Cache-Control": "no-store"},
+    )

@@ -1,0 +1,32 @@
+"""What the application made at start, reached by handlers through the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from bocage_kit.store import LocalStore
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bocage_rights.announcements import Announcements
+from bocage_rights.exchange import Exchange
+from bocage_rights.keyring import Keyring
+from bocage_rights.settings import RightsSettings
+
+
+@dataclass(frozen=True)
+class RightsState:
+    settings: RightsSettings
+    engine: AsyncEngine
+    keyring: Keyring
+    exchange: Exchange
+    announcements: Announcements
+    store: LocalStore
+
+
+def _state(request: Request) -> RightsState:
+    return cast(RightsState, request.state.rights)
+
+
+State = Annotated[RightsState, Depends(_state)]
