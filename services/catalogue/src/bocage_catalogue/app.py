@@ -1,0 +1,220 @@
+"""The catalogue's application, made from stac-fastapi's parts and settings of our own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, cast
+
+from bocage_kit.database import wait_until_ready
+from bocage_kit.problems import Problem
+from bocage_kit.problems import response as problem_response
+from bocage_kit.service import equip
+from bocage_kit.settings import ServiceSettings
+from bocage_kit.store import LocalStore
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from stac_fastapi.api.app import StacApi
+from stac_fastapi.api.models import (
+    ItemCollectionUri,
+    create_get_request_model,
+    create_post_request_model,
+    create_request_model,
+)
+from stac_fastapi.extensions import (
+    CollectionSearchExtension,
+    CollectionSearchFilterExtension,
+    FieldsExtension,
+    ItemCollectionFilterExtension,
+    OffsetPaginationExtension,
+    SearchFilterExtension,
+    TokenPaginationExtension,
+    TransactionExtension,
+)
+from stac_fastapi.extensions.fields import FieldsConformanceClasses
+from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
+from stac_fastapi.extensions.query import QueryConformanceClasses, QueryExtension
+from stac_fastapi.extensions.sort import (
+    CollectionSearchSortExtension,
+    ItemCollectionSortExtension,
+    SearchSortExtension,
+)
+from stac_fastapi.pgstac.config import Settings
+from stac_fastapi.pgstac.extensions import FreeTextExtension
+from stac_fastapi.pgstac.types.search import PgstacSearch
+from stac_fastapi.types.errors import (
+    ConflictError,
+    DatabaseError,
+    ForeignKeyError,
+    InvalidQueryParameter,
+    NotFoundError,
+)
+from stac_fastapi.types.extension import ApiExtension
+from stac_fastapi.types.search import APIRequest
+
+from bocage_catalogue.authority import Reader, Writer
+from bocage_catalogue.database import Database
+from bocage_catalogue.head import HeadAsGet
+from bocage_catalogue.openapi import describe
+from bocage_catalogue.queryables import QueryablesClient
+from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.writing import WritingClient
+
+PREFIX = "/stac"
+TITLE = "Bocage catalogue"
+DESCRIPTION = "Data and services about land surfaces, by collection, place, time and property."
+# pystac-client accepts v1.0.* only; the filter class was renamed with the extension's fourth candidate.
+_MORE_CLASSES = [
+    "https://api.stacspec.org/v1.0.0/item-search#sort",
+    "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
+    "https://api.stacspec.org/v1.0.0/item-search#filter",
+]
+
+
+class StacSettings(Settings):
+    """stac-fastapi's settings from arguments alone: no environment, no file."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+class Api(StacApi):
+    """stac-fastapi's API without its management routes: health is the platform's own."""
+
+    def add_health_check(self) -> None:
+        return None
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The catalogue over the database and the store that `settings` name."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await wait_until_ready(settings.database)
+        async with Database.open(settings.database) as database:
+            app.state.database = database
+            yield
+
+    async def health() -> dict[str, object]:
+        database = getattr(app.state, "database", None)
+        well = database is not None and await cast(Database, database).answers()
+        return {"status": "ok" if well else "failing", "database": "ok" if well else "failing"}
+
+    app = FastAPI(
+        title=TITLE,
+        version=version("bocage-catalogue"),
+        description=DESCRIPTION,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _mount(app, LocalStore(settings.store_root))
+    app.add_middleware(HeadAsGet)
+    _add_refusals(app)
+    equip(
+        app,
+        name="catalogue",
+        version=app.version,
+        public_keys=settings.public_keys,
+        health=health,
+        validation_status=400,
+    )
+    describe(app)
+    return app
+
+
+def _reading_router() -> APIRouter:
+    return APIRouter(prefix=PREFIX, dependencies=[Depends(Reader())])
+
+
+def _mount(app: FastAPI, store: LocalStore) -> None:
+    stac_settings = StacSettings(
+        stac_fastapi_title=TITLE,
+        stac_fastapi_description=DESCRIPTION,
+        stac_fastapi_version=app.version,
+        stac_fastapi_landing_id="bocage",
+        openapi_url="/openapi.json",
+        prefix_path=PREFIX,
+        use_api_hydrate=True,
+    )
+    queryables = QueryablesClient()
+    search: list[ApiExtension] = [
+        QueryExtension(),
+        SearchSortExtension(),
+        FieldsExtension(),
+        SearchFilterExtension(client=queryables, router=_reading_router()),
+        TokenPaginationExtension(),
+    ]
+    items: list[ApiExtension] = [
+        QueryExtension(conformance_classes=[QueryConformanceClasses.ITEMS]),
+        ItemCollectionSortExtension(),
+        FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
+        ItemCollectionFilterExtension(client=queryables, router=_reading_router()),
+        TokenPaginationExtension(),
+    ]
+    collections = CollectionSearchExtension.from_extensions(
+        [
+            QueryExtension(conformance_classes=[QueryConformanceClasses.COLLECTIONS]),
+            CollectionSearchSortExtension(),
+            FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
+            CollectionSearchFilterExtension(client=queryables),
+            FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
+            OffsetPaginationExtension(),
+        ]
+    )
+    writing = TransactionExtension(
+        client=WritingClient(store=store),
+        settings=stac_settings,
+        response_class=JSONResponse,
+        route_dependencies=[Depends(Writer())],
+    )
+    post_model = create_post_request_model(search, base_model=PgstacSearch)
+    client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
+    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES]
+    Api(
+        app=app,
+        router=_reading_router(),
+        settings=stac_settings,
+        extensions=[*search, *items, collections, writing],
+        client=client,
+        response_class=JSONResponse,
+        search_get_request_model=create_get_request_model(search),
+        search_post_request_model=post_model,
+        items_get_request_model=cast(
+            type[APIRequest],
+            create_request_model("ItemCollectionUri", base_model=ItemCollectionUri, extensions=items),
+        ),
+        collections_get_request_model=collections.GET,
+        middlewares=[],
+        exceptions={},
+    )
+
+
+def _add_refusals(app: FastAPI) -> None:
+    """stac-fastapi's own exceptions as problems."""
+    statuses: dict[type[Exception], tuple[int, str]] = {
+        NotFoundError: (404, "not-found"),
+        ConflictError: (409, "exists"),
+        ForeignKeyError: (404, "not-found"),
+        DatabaseError: (400, "invalid-object"),
+        InvalidQueryParameter: (400, "invalid-request"),
+    }
+
+    async def on_refusal(request: Request, error: Exception) -> JSONResponse:
+        status, code = statuses[type(error)]
+        identifier: Any = request.scope.get("state", {}).get("request_id")
+        return problem_response(Problem(status, code, str(error) or code), identifier)
+
+    for kind in statuses:
+        app.add_exception_handler(kind, on_refusal)

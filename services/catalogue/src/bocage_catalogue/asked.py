@@ -1,0 +1,117 @@
+"""What the caller asks for, turned into one CQL2 clause that may be joined with others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from bocage_kit.problems import Problem
+from cql2 import Expr
+
+_COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
+_DEPTH = 40
+# What pgSTAC knows (its table cql2_ops and its temporal, spatial and array operators).
+_LOGIC = ("and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "like", "between", "in", "isnull")
+_VALUES = ("+", "-", "*", "/", "casei", "accenti")
+_SPACE = ("intersects", "contains", "crosses", "disjoint", "equals", "overlaps", "touches", "within")
+_TIME = (
+    *("after", "before", "contains", "disjoint", "during", "equals", "finishedby", "finishes", "intersects"),
+    *("meets", "metby", "overlappedby", "overlaps", "startedby", "starts"),
+)
+_ARRAYS = ("equals", "contains", "containedby", "overlaps")
+_OPERATORS = frozenset(
+    (*_LOGIC, *_VALUES, *(f"s_{x}" for x in _SPACE), *(f"t_{x}" for x in _TIME), *(f"a_{x}" for x in _ARRAYS))
+)
+
+
+def invalid(detail: str) -> Problem:
+    return Problem(400, "invalid-request", detail)
+
+
+def decode(text: str, name: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"{name} is not JSON: {error}") from error
+
+
+def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) -> dict[str, Any] | None:
+    """A filter in CQL2 text or JSON as checked CQL2 JSON. Raises Problem 400."""
+    if not filter_:
+        return None
+    if isinstance(filter_, str) and language != "cql2-text":
+        filter_ = decode(filter_, "filter")
+    try:
+        expression = Expr(filter_)
+        expression.validate()
+        found = expression.to_json()
+    except Exception as error:  # cql2 raises bare exceptions
+        raise invalid(f"filter is not valid CQL2: {str(error).splitlines()[0][:200]}") from error
+    if not isinstance(found, dict):
+        raise invalid("filter must be a condition.")
+    _check(found, 0)
+    return found
+
+
+def _check(node: Any, depth: int) -> None:
+    if depth > _DEPTH:
+        raise invalid("filter is nested too deeply.")
+    if isinstance(node, dict):
+        operator = node.get("op")
+        if operator is not None and str(operator).lower() not in _OPERATORS:
+            raise invalid(f"filter uses the operator {str(operator)[:60]!r}, which is not known here.")
+        for value in node.values():
+            _check(value, depth + 1)
+    elif isinstance(node, list) and any(isinstance(inner, dict) for inner in node):
+        for value in node:
+            _check(value, depth + 1)
+
+
+def query_clause(query: Any) -> dict[str, Any] | None:
+    """The query extension's conditions as CQL2. Raises Problem 400."""
+    if not query:
+        return None
+    if not isinstance(query, dict):
+        raise invalid("query must be an object of properties and conditions.")
+    clauses: list[dict[str, Any]] = []
+    for name, conditions in query.items():
+        if not isinstance(conditions, dict):
+            raise invalid(f"query: the conditions on {name} must be an object.")
+        clauses += [_condition({"property": name}, str(operator), value) for operator, value in conditions.items()]
+    return {"op": "and", "args": clauses} if clauses else None
+
+
+def _condition(subject: dict[str, Any], operator: str, value: Any) -> dict[str, Any]:
+    if operator in _COMPARISONS:
+        if value is None or isinstance(value, dict | list):
+            raise invalid(f"query: {operator} compares with a single value.")
+        return {"op": _COMPARISONS[operator], "args": [subject, value]}
+    if operator == "in":
+        if not isinstance(value, list):
+            raise invalid("query: in takes a list of values.")
+        return {"op": "in", "args": [subject, value]}
+    if operator in _PATTERNS:
+        literal = str(value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return {"op": "like", "args": [subject, _PATTERNS[operator].format(literal)]}
+    raise invalid(f"query uses the operator {operator[:60]!r}, which is not known here.")
+
+
+def sort_clauses(sortby: list[str] | None) -> list[dict[str, str]] | None:
+    """`+name`, `-name` or `name` as pgSTAC takes them."""
+    if not sortby:
+        return None
+    found = []
+    for part in sortby:
+        name = part.strip().lstrip("+-").strip()
+        if not name:
+            raise invalid("sortby names no field.")
+        found.append({"field": name, "direction": "desc" if part.strip().startswith("-") else "asc"})
+    return found
+
+
+def field_sets(fields: list[str] | None) -> tuple[set[str], set[str]]:
+    """(include, exclude) of the fields extension's GET form."""
+    include = {part.lstrip("+") for part in fields or () if not part.startswith("-")}
+    exclude = {part[1:] for part in fields or () if part.startswith("-")}
+    return include - {""}, exclude - {""}

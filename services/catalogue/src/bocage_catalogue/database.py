@@ -1,0 +1,167 @@
+"""pgSTAC's connections: one pool that reads, one that writes; a restart of the database is ridden over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+import orjson
+from bocage_kit.problems import Problem
+
+_log = logging.getLogger("bocage.catalogue")
+_ACQUIRE_SECONDS = 10.0
+# What libpq knows and asyncpg would send to the server as a setting, which the server would refuse.
+_LIBPQ_ONLY = frozenset({"connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"})
+_AWAY = (
+    OSError,
+    asyncpg.exceptions.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncio.TimeoutError,
+)
+_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_ATTEMPTS = 4
+
+
+def asyncpg_url(url: str) -> str:
+    """A libpq URL without the options that asyncpg does not understand."""
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name not in _LIBPQ_ONLY]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def unavailable() -> Problem:
+    return Problem(
+        503,
+        "database-unavailable",
+        "The catalogue's database does not answer; try again.",
+        headers={"Retry-After": "2"},
+    )
+
+
+def refused(error: asyncpg.exceptions.PostgresError) -> Problem:
+    """What pgSTAC refuses is the request's fault; only its own sentences are passed on, never the server's."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Problem(503, "too-slow", "The search took too long; narrow it by collection, area or time.")
+    if isinstance(error, asyncpg.RaiseError):
+        return Problem(400, "invalid-request", str(error).splitlines()[0][:300])
+    if str(getattr(error, "sqlstate", "")).startswith(("22", "23", "42")):
+        return Problem(
+            400, "invalid-request", "The database can't make sense of a value or an operator of the request."
+        )
+    raise error
+
+
+class Connection(Protocol):
+    """What of asyncpg's connection is used here; asyncpg itself is not typed."""
+
+    async def execute(self, query: str, *arguments: Any) -> str: ...
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]: ...
+    async def fetchval(self, query: str, *arguments: Any) -> Any: ...
+
+
+class Database:
+    """Pools over pgSTAC. Counts are computed for each search: pgSTAC's remembered counts would lag behind."""
+
+    def __init__(self, reading: Any, writing: Any) -> None:
+        self._reading, self._writing = reading, writing
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, readers: int = 10, writers: int = 5) -> AsyncIterator[Database]:
+        common = {"search_path": "pgstac,public", "application_name": "bocage_catalogue", "jit": "off"}
+        reading = {
+            **common,
+            "pgstac.readonly": "true",
+            "pgstac.context": "on",
+            "pgstac.context_stats_ttl": "0 seconds",
+            "plan_cache_mode": "force_custom_plan",
+            "statement_timeout": "30s",
+        }
+        writing = {**common, "statement_timeout": "60s", "lock_timeout": "20s"}
+        dsn = asyncpg_url(url)
+        create: Any = asyncpg.create_pool
+        async with (
+            create(dsn, min_size=1, max_size=readers, init=_as_json, server_settings=reading) as read,
+            create(dsn, min_size=0, max_size=writers, init=_as_json, server_settings=writing) as write,
+        ):
+            yield cls(read, write)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection for questions. Raises Problem 503 while the database is away, 400 for what it refuses."""
+        try:
+            async with self._reading.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+                yield connection
+        except _AWAY as error:
+            _log.warning("database away", extra={"reason": type(error).__name__})
+            raise unavailable() from error
+        except asyncpg.exceptions.PostgresError as error:
+            raise refused(error) from error
+
+    async def call(self, function: str, *arguments: Any) -> Any:
+        """The value of one of pgSTAC's functions."""
+        places = ", ".join(f"${n + 1}" for n in range(len(arguments)))
+        async with self.reading() as connection:
+            return await connection.fetchval(f"select * from pgstac.{function}({places})", *arguments)  # noqa: S608 - names of our own
+
+    @asynccontextmanager
+    async def writing(self, *locks: str) -> AsyncIterator[Connection]:
+        """A transaction in which nobody else writes what `locks` name."""
+        try:
+            async with self._writing.acquire(timeout=_ACQUIRE_SECONDS) as connection, connection.transaction():
+                for lock in sorted(locks):
+                    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 7))", lock)
+                yield connection
+        except _AWAY as error:
+            raise unavailable() from error
+        except asyncpg.UniqueViolationError as error:
+            raise Problem(409, "exists", "An object with this id exists already.") from error
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Problem(404, "not-found", "The collection does not exist, or you may not see it.") from error
+        except (*_CONTENDED, asyncpg.LockNotAvailableError) as error:
+            raise Contended from error
+        except asyncpg.exceptions.PostgresError as error:
+            raise refused(error) from error
+
+    async def answers(self) -> bool:
+        """Whether the database answers now."""
+        try:
+            async with asyncio.timeout(2), self._reading.acquire() as connection:
+                await connection.fetchval("select pgstac.get_version()")
+        except Exception:
+            return False
+        return True
+
+
+class Contended(Exception):
+    """The transaction lost against another one and may be tried again."""
+
+
+def attempts() -> range:
+    """How often a transaction that loses is tried."""
+    return range(_ATTEMPTS)
+
+
+async def pause(attempt: int) -> None:
+    """Before another attempt. Raises Problem 503 after the last."""
+    if attempt + 1 >= _ATTEMPTS:
+        raise Problem(503, "contended", "Others write to this collection now; try again.", headers={"Retry-After": "1"})
+    await asyncio.sleep(0.05 * 2**attempt)
+
+
+async def _as_json(connection: Any) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=_text, decoder=orjson.loads, schema="pg_catalog")
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,157 @@
+"""What a written item or collection must be, and the members that reading added and writing takes off again."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from bocage_kit.problems import Problem
+from bocage_kit.store import BadKey, key_of
+from pydantic import BaseModel, ValidationError
+from stac_pydantic import Collection, Item
+
+from bocage_catalogue.present import (
+    AUTHENTICATION,
+    PROJECTION,
+    PROJECTION_WITH_EPSG,
+    SCHEME_NAME,
+    declare,
+    without_epsg,
+)
+
+Document = dict[str, Any]
+
+STAC_VERSION = "1.1.0"
+_ID = re.compile(r"[A-Za-z0-9_.:-]+")
+
+
+def bad(detail: str) -> Problem:
+    return Problem(400, "invalid-object", detail)
+
+
+def check_id(name: Any, what: str) -> str:
+    """Ids are path segments, of links and of stored keys alike. Raises Problem 400."""
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        raise bad(f"The {what} id must consist of letters, digits and the signs _ . : -")
+    try:
+        key_of(name)
+    except BadKey as error:
+        raise bad(f"The {what} id must begin with a letter, a digit or _, and have at most 255 characters.") from error
+    return name
+
+
+def _check_model(model: type[BaseModel], document: Document, what: str) -> None:
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or what
+        raise bad(f"The {what} is not valid STAC: {place}: {first['msg']}") from error
+    if document.get("stac_version") != STAC_VERSION:
+        raise bad(f"stac_version must be {STAC_VERSION}.")
+
+
+def check_item(document: Document, collection: str, name: str | None) -> str:
+    """The id of a valid item; `name` is the one in the path. Raises Problem 400."""
+    if document.get("type") != "Feature":
+        raise bad("An item's type must be Feature.")
+    found = check_id(document.get("id"), "item")
+    if name is not None and found != name:
+        raise bad(f"The item's id {found} is not that of the path, {name}.")
+    if document.get("collection") not in (None, collection):
+        raise bad(f"The item's collection is not that of the path, {collection}.")
+    _check_model(Item, document, "item")
+    _check_geometry(document.get("geometry"))
+    _check_bbox(document.get("bbox"))
+    return found
+
+
+def check_collection(document: Document, name: str | None) -> str:
+    """The same for a collection."""
+    if document.get("type") != "Collection":
+        raise bad("A collection's type must be Collection.")
+    found = check_id(document.get("id"), "collection")
+    if name is not None and found != name:
+        raise bad(f"The collection's id {found} is not that of the path, {name}.")
+    _check_model(Collection, document, "collection")
+    return found
+
+
+def _positions(geometry: Any) -> list[list[Any]]:
+    if not isinstance(geometry, dict):
+        return []
+    if geometry.get("type") == "GeometryCollection":
+        return [p for inner in geometry.get("geometries", ()) for p in _positions(inner)]
+    found: list[list[Any]] = []
+    waiting = [geometry.get("coordinates")]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list) and node and not isinstance(node[0], list):
+            found.append(node)
+        elif isinstance(node, list):
+            waiting.extend(node)
+    return found
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_geometry(geometry: Any) -> None:
+    positions = _positions(geometry)
+    if not positions:
+        raise bad("The item needs a geometry with at least one position.")
+    for position in positions:
+        if len(position) < 2 or not all(_number(value) for value in position):
+            raise bad("geometry: a position needs two or three finite numbers.")
+        if abs(position[0]) > 180 or abs(position[1]) > 90:
+            raise bad("geometry: longitudes lie within ±180 and latitudes within ±90 degrees.")
+
+
+def _check_bbox(bbox: Any) -> None:
+    if bbox is None:
+        return
+    if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(_number(value) for value in bbox):
+        raise bad("bbox must hold four or six finite numbers.")
+    half = len(bbox) // 2
+    if abs(bbox[0]) > 180 or abs(bbox[half]) > 180 or not -90 <= bbox[1] <= bbox[half + 1] <= 90:
+        raise bad("bbox must lie within ±180 and ±90 degrees, south before north.")
+
+
+def undress(document: Document) -> Document:
+    """`document` without what `present` adds, so that a body that was read may be written back."""
+    made = dict(document)
+    holder = made
+    if made.get("type") == "Feature":
+        holder = made["properties"] = dict(made.get("properties") or {})
+    epsg = without_epsg(holder) if holder is not made else False
+    schemes = dict(holder.get("auth:schemes") or {})
+    if schemes.pop(SCHEME_NAME, None) is not None:
+        if schemes:
+            holder["auth:schemes"] = schemes
+        else:
+            del holder["auth:schemes"]
+            _undeclare(made, AUTHENTICATION)
+    assets = made.get("assets")
+    if isinstance(assets, dict):
+        made["assets"] = {}
+        for name, asset in assets.items():
+            bare = dict(asset) if isinstance(asset, dict) else asset
+            if isinstance(bare, dict):
+                epsg |= without_epsg(bare)
+                refs = bare.get("auth:refs")
+                if isinstance(refs, list) and SCHEME_NAME in refs:
+                    bare["auth:refs"] = [ref for ref in refs if ref != SCHEME_NAME]
+                    if not bare["auth:refs"]:
+                        del bare["auth:refs"]
+            made["assets"][name] = bare
+    if epsg:
+        declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)
+    return made
+
+
+def _undeclare(document: Document, extension: str) -> None:
+    declared = document.get("stac_extensions")
+    if isinstance(declared, list):
+        document["stac_extensions"] = [name for name in declared if name != extension]

@@ -1,0 +1,114 @@
+"""Where the assets and links of a written object may point: the write rules, as pure functions over one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from bocage_kit.problems import Problem
+from bocage_kit.store import (
+    SCHEME,
+    BadKey,
+    collection_prefix,
+    href_of,
+    key_of_href,
+    results_prefix,
+    upload_key,
+)
+from bocage_kit.urls import asset_of
+
+from bocage_catalogue.present import SERVER_RELATIONS
+
+Document = dict[str, Any]
+
+EXTERNAL_FIELD = "bocage:external"
+
+
+def _refused(asset: str, reason: str) -> Problem:
+    return Problem(400, "asset-href", f"Asset {asset}: {reason}", asset=asset)
+
+
+def _web(href: str) -> bool:
+    try:
+        parts = urlsplit(href)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+class AssetHrefs:
+    """Turns the hrefs of one item's assets into what is stored, or refuses them by name."""
+
+    def __init__(self, collection: str, item: str, *, base: str, service: bool, exists: Callable[[str], bool]) -> None:
+        self.collection, self.item, self.base, self.service, self.exists = collection, item, base, service, exists
+
+    def resolve(self, assets: Any, stored: Document) -> Document:
+        """The assets as they are stored. Raises Problem 400."""
+        if not isinstance(assets, dict):
+            raise Problem(400, "invalid-object", "assets must be an object.")
+        resolved: Document = {}
+        for name, asset in assets.items():
+            if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
+                raise _refused(name, "it has no href.")
+            resolved[name] = {**asset, "href": self._href(name, asset, stored.get(name))}
+        return resolved
+
+    def _href(self, name: str, asset: Document, stored: Document | None) -> str:
+        href = str(asset["href"])
+        if (named := asset_of(href, [self.base])) is not None:
+            return self._uploaded(name, named, stored)
+        if href.startswith(SCHEME):
+            return self._internal(name, href)
+        if _web(href):
+            if asset.get(EXTERNAL_FIELD) is not True:
+                raise _refused(
+                    name, f'a link to another host needs "{EXTERNAL_FIELD}": true; to host the file here, upload it.'
+                )
+            return href
+        raise _refused(
+            name, "its href is neither this item's own /assets/ link nor an http(s) link that is marked external."
+        )
+
+    def _uploaded(self, name: str, named: tuple[str, str, str], stored: Document | None) -> str:
+        if named[0] != self.collection:
+            raise _refused(name, "its href names an asset of another collection.")
+        if named != (self.collection, self.item, name):
+            raise _refused(name, "its href names another asset than itself.")
+        if stored is not None and str(stored.get("href", "")).startswith(SCHEME):
+            return str(stored["href"])
+        try:
+            key = upload_key(self.collection, self.item, name)
+        except BadKey as error:
+            raise _refused(name, "its name can't be that of an uploaded file.") from error
+        if not self.exists(key):
+            raise _refused(name, "nothing was uploaded under its link; PUT the file there first.")
+        return href_of(key)
+
+    def _internal(self, name: str, href: str) -> str:
+        if not self.service:
+            raise _refused(name, "internal hrefs are the platform's own; use the item's /assets/ link.")
+        key = key_of_href(href)
+        if key is None:
+            raise _refused(name, "its internal href is malformed.")
+        if not key.startswith((collection_prefix(self.collection), results_prefix(self.collection))):
+            raise _refused(name, "its href lies outside of the collection's own prefixes.")
+        return href_of(key)
+
+
+def stored_links(links: Any, base: str) -> list[Document]:
+    """The links that are kept: not those that the server makes itself. Links of our own are kept as paths."""
+    kept: list[Document] = []
+    for link in links or ():
+        if not isinstance(link, dict) or not isinstance(link.get("href"), str) or not isinstance(link.get("rel"), str):
+            raise Problem(400, "invalid-object", "Every link needs a rel and an href.")
+        href, rel = link["href"], link["rel"]
+        path = href.removeprefix(base.rstrip("/")) if href.startswith(base.rstrip("/") + "/") else href
+        if rel in SERVER_RELATIONS or rel.endswith("/rel/ogc/1.0/queryables"):
+            continue
+        if rel == "license" and "/rights/licences/" in path:
+            continue
+        if not (_web(path) or (path.startswith("/") and not path.startswith("//"))):
+            raise Problem(400, "invalid-object", f"The link {rel} must be an http(s) link or a path of this platform.")
+        kept.append({**link, "href": path})
+    return kept

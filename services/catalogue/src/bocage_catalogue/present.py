@@ -1,0 +1,168 @@
+"""How stored objects look to a caller: public links, licence links, authentication of gated assets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bocage_kit.audience import AUDIENCE_FIELD
+from bocage_kit.identity import Identity, Level
+from bocage_kit.licences import decide, item_licences, licences_of
+from bocage_kit.store import SCHEME
+from bocage_kit.urls import asset_url, public_url
+
+Document = dict[str, Any]
+Link = dict[str, Any]
+
+JSON = "application/json"
+GEOJSON = "application/geo+json"
+AUTHENTICATION = "https://stac-extensions.github.io/authentication/v1.1.0/schema.json"
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+# Version 2 forbids proj:epsg, which GDAL before 3.10 and stackstac read; 1.2.0 has both.
+PROJECTION_WITH_EPSG = "https://stac-extensions.github.io/projection/v1.2.0/schema.json"
+SCHEME_NAME = "apiKey"
+API_KEY: Mapping[str, str] = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-API-Key",
+    "description": "A key of an account that accepted the licences.",
+}
+SERVER_RELATIONS = frozenset({"self", "root", "parent", "collection", "items", "item", "child", "queryables"})
+QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+_EPSG = re.compile(r"^EPSG:(\d+)$", re.IGNORECASE)
+# Licences under which nobody needs an account to fetch the bytes.
+OPEN_LICENCES = frozenset(
+    (
+        *("CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0"),
+        *("PDDL-1.0", "ODC-By-1.0", "ODbL-1.0", "etalab-2.0", "OGL-UK-3.0"),
+    )
+)
+
+
+def stac(base: str, *segments: str) -> str:
+    return public_url(base, "stac", *segments)
+
+
+def licence_url(base: str, licence: str) -> str:
+    return public_url(base, "rights", "licences", licence)
+
+
+def link(rel: str, href: str, type_: str = JSON, title: str | None = None, **members: Any) -> Link:
+    made: Link = {"rel": rel, "href": href, "type": type_}
+    if title is not None:
+        made["title"] = title
+    return made | members
+
+
+def public_href(base: str, href: str) -> str:
+    """Stored links of our own are paths; they get the base by which the caller came."""
+    return base.rstrip("/") + href if href.startswith("/") else href
+
+
+def _stored_links(base: str, links: Any) -> list[Link]:
+    return [
+        {**stored, "href": public_href(base, str(stored.get("href", "")))}
+        for stored in links or ()
+        if isinstance(stored, dict) and stored.get("rel") not in SERVER_RELATIONS
+    ]
+
+
+def _licence_links(base: str, licences: Iterable[str]) -> list[Link]:
+    return [link("license", licence_url(base, name), JSON, name) for name in licences]
+
+
+def is_gated(identity: Identity, licences: tuple[str, ...], audience: Any) -> bool:
+    """Whether an account's key is needed to fetch the bytes, or this caller's is not enough."""
+    if audience not in (None, "public") or not OPEN_LICENCES.issuperset(licences):
+        return True
+    return not decide(identity, licences, Level.ASSET).allowed
+
+
+def with_epsg(holder: Document) -> bool:
+    """Add `proj:epsg` beside an EPSG `proj:code`; whether there is one."""
+    found = _EPSG.match(str(holder.get("proj:code", "")))
+    if found:
+        holder["proj:epsg"] = int(found[1])
+    return bool(found)
+
+
+def without_epsg(holder: Document) -> bool:
+    """Undo `with_epsg`; whether there was something to undo."""
+    found = _EPSG.match(str(holder.get("proj:code", "")))
+    if found and holder.get("proj:epsg") == int(found[1]):
+        del holder["proj:epsg"]
+        return True
+    return False
+
+
+def declare(document: Document, *, add: str, instead_of: str | None = None) -> None:
+    """Put `add` into `stac_extensions`, in the place of another or at the end."""
+    declared = list(document.get("stac_extensions") or [])
+    if add in declared:
+        return
+    if instead_of is not None:
+        if instead_of in declared:
+            declared[declared.index(instead_of)] = add
+            document["stac_extensions"] = declared
+        return
+    document["stac_extensions"] = [*declared, add]
+
+
+def item(stored: Document, collection: Mapping[str, Any], identity: Identity) -> Document:
+    """An item as `identity` sees it; `collection` says under which licences its collection is."""
+    base, name, holder = identity.public_base, str(stored["id"]), str(stored["collection"])
+    made = dict(stored)
+    properties = dict(made.get("properties") or {})
+    made["properties"] = properties
+    internal = identity.has("service:assets")
+    epsg = with_epsg(properties)
+    gated = False
+    assets: dict[str, Any] = {}
+    for key, asset in (stored.get("assets") or {}).items():
+        shown = dict(asset)
+        epsg |= with_epsg(shown)
+        if str(shown.get("href", "")).startswith(SCHEME):
+            if not internal:
+                shown["href"] = asset_url(base, holder, name, key)
+            if is_gated(identity, licences_of(collection, stored, asset), properties.get(AUDIENCE_FIELD)):
+                shown["auth:refs"] = [*(r for r in shown.get("auth:refs", ()) if r != SCHEME_NAME), SCHEME_NAME]
+                gated = True
+        assets[key] = shown
+    made["assets"] = assets
+    if gated:
+        properties["auth:schemes"] = {**properties.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
+        declare(made, add=AUTHENTICATION)
+    if epsg:
+        declare(made, add=PROJECTION_WITH_EPSG, instead_of=PROJECTION)
+    parent = stac(base, "collections", holder)
+    made["links"] = [
+        link("self", stac(base, "collections", holder, "items", name), GEOJSON),
+        link("root", stac(base)),
+        link("parent", parent),
+        link("collection", parent),
+        *_licence_links(base, item_licences(collection, stored)),
+        *_stored_links(base, stored.get("links")),
+    ]
+    return made
+
+
+def collection(stored: Document, identity: Identity) -> Document:
+    """A collection as `identity` sees it."""
+    base, name = identity.public_base, str(stored["id"])
+    made = dict(stored)
+    licences = licences_of(stored)
+    if is_gated(identity, licences, stored.get(AUDIENCE_FIELD)):
+        made["auth:schemes"] = {**made.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
+        declare(made, add=AUTHENTICATION)
+    own = stac(base, "collections", name)
+    made["links"] = [
+        link("self", own),
+        link("root", stac(base)),
+        link("parent", stac(base)),
+        link("items", own + "/items", GEOJSON),
+        link(QUERYABLES, own + "/queryables", "application/schema+json", "Queryables"),
+        *_licence_links(base, licences),
+        *_stored_links(base, stored.get("links")),
+    ]
+    return made

@@ -1,0 +1,75 @@
+"""Who sees which collections and items, as clauses of the SQL that pgSTAC runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bocage_kit.audience import cql2_filter, sees_everything
+from bocage_kit.identity import Identity
+from bocage_kit.licences import LICENCES_FIELD
+
+Cql2 = dict[str, Any]
+
+# The same rule as bocage_kit.audience.visible, over all collections at once.
+COLLECTIONS_SQL = """
+select id, content -> 'bocage:licences' as licences, content ->> 'license' as license,
+       content ->> 'title' as title,
+       coalesce(
+           $1
+           or coalesce(content ->> 'bocage:audience', 'public') = 'public'
+           or content ->> 'bocage:owner' = $2
+           or (content ->> 'bocage:audience' = 'organisation' and content ->> 'bocage:organisation' = $3)
+           or id = any($4), false) as visible
+from pgstac.collections where content ->> 'type' = 'Collection' order by id
+"""
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """What every answer needs to know of a collection."""
+
+    title: str | None
+    rights: dict[str, Any]
+    visible: bool
+
+
+def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str]]:
+    """The parameters of COLLECTIONS_SQL."""
+    if identity.anonymous:
+        return False, None, None, sorted(identity.hidden)
+    return sees_everything(identity), identity.subject, identity.organisation, sorted(identity.hidden)
+
+
+def rights_of(licences: Any, license_: Any) -> dict[str, Any]:
+    """A collection reduced to the members that say under which licences it is."""
+    return {name: value for name, value in ((LICENCES_FIELD, licences), ("license", license_)) if value is not None}
+
+
+def both(*clauses: Cql2 | None) -> Cql2 | None:
+    """All clauses; each stands in parentheses of its own, so that none can loosen another."""
+    present = [{"op": "and", "args": [clause]} for clause in clauses if clause is not None]
+    if not present:
+        return None
+    return {"op": "and", "args": present}
+
+
+def items_filter(identity: Identity, rows: dict[str, CollectionRow], asked: Cql2 | None = None) -> Cql2 | None:
+    """What the caller may see, and what the caller asked for. Items of a collection that is not seen are not seen."""
+    unseen = [name for name, row in rows.items() if not row.visible]
+    outside: Cql2 | None = None
+    if unseen:
+        outside = {"op": "not", "args": [{"op": "in", "args": [{"property": "collection"}, unseen]}]}
+    return both(cql2_filter(identity), outside, asked)
+
+
+def collections_filter(identity: Identity, asked: Cql2 | None = None) -> Cql2:
+    """The same for collections; hidden ones are seen by those to whom they were granted."""
+    audience = cql2_filter(identity)
+    if audience is not None and identity.hidden:
+        granted = {"op": "in", "args": [{"property": "id"}, sorted(identity.hidden)]}
+        audience = {"op": "or", "args": [audience, granted]}
+    kind: Cql2 = {"op": "=", "args": [{"property": "type"}, "Collection"]}
+    found = both(kind, audience, asked)
+    assert found is not None
+    return found
