@@ -16,7 +16,9 @@ def open_dataset(transport: Transport, url: str) -> DatasetReader:
     try:
         import rasterio
     except ImportError as error:
-        raise UsageError("Opening rasters needs rasterio: pip install 'bocage-client[raster]'", "no-rasterio") from error
+        raise UsageError(
+            "Opening rasters needs rasterio: pip install 'bocage-client[raster]'", "no-rasterio"
+        ) from error
     target = transport.final_url(url)
     headers = "".join(f"{name}: {value}" for name, value in transport.headers(target).items())
     # GDAL keeps the headers that were set when it opened the file, so the dataset outlives this block

@@ -99,7 +99,9 @@ def exit_of_status(status: int) -> Exit:
 def refusal(status: int, problem: Mapping[str, Any] | None, fallback: str = "") -> Refused:
     """The error of an answer with an error status."""
     document = dict(problem or {})
-    detail = str(document.get("detail") or document.get("description") or fallback or f"The platform answered {status}.")
+    detail = str(
+        document.get("detail") or document.get("description") or fallback or f"The platform answered {status}."
+    )
     code = str(document.get("code") or f"http-{status}")
     if "type" not in document:
         document = {"type": "about:blank", "title": code, "status": status, "detail": detail, "code": code} | document

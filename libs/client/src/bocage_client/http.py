@@ -72,6 +72,8 @@ class Transport:
         pause = _FIRST_PAUSE
         while True:
             answer: httpx.Response | None = None
+            reason: httpx.TransportError | None = None
+            may = True
             try:
                 answer = self._http.request(
                     method,
@@ -83,7 +85,7 @@ class Transport:
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 # nothing was sent, so any request may be repeated
-                reason, may = error, True
+                reason = error
             except httpx.TransportError as error:
                 reason, may = error, again
             if answer is not None:
@@ -109,7 +111,7 @@ class Transport:
         """Where the bytes are, once the platform has decided: a signed address elsewhere, or `url` itself."""
         answer = self.send("HEAD", url)
         if answer.status_code in REDIRECTS and (location := answer.headers.get("location")):
-            return urljoin(self.url(url), location)
+            return str(urljoin(self.url(url), location))
         return self.url(url)
 
     @contextmanager
@@ -168,7 +170,7 @@ def _jitter(pause: float) -> float:
     return pause * random.uniform(0.75, 1.25)  # noqa: S311
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception | None) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):

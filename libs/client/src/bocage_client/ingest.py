@@ -42,9 +42,7 @@ class _Silent:
     def uploading(self, name: str, done: int, total: int) -> None: ...
 
 
-def read_scenes(
-    images: Sequence[Path], geomodels: Sequence[Path] = (), options: Options | None = None
-) -> list[Scene]:
+def read_scenes(images: Sequence[Path], geomodels: Sequence[Path] = (), options: Options | None = None) -> list[Scene]:
     """Look at all files before anything is sent. Raises UsageError and InputError."""
     options = options or Options()
     if not images:
@@ -121,9 +119,7 @@ def _ensure_collection(
     return [str(x) for x in held] if isinstance(held, list) else []
 
 
-def _ingest_scene(
-    transport: Transport, scene: Scene, collection: str, licence: str | None, reporter: Reporter
-) -> str:
+def _ingest_scene(transport: Transport, scene: Scene, collection: str, licence: str | None, reporter: Reporter) -> str:
     path = f"/stac/collections/{quote(collection, safe='')}/items"
     known = transport.send("GET", f"{path}/{scene.id}", allow=frozenset({404}))
     existing: dict[str, Any] | None = known.json() if known.status_code != 404 else None
@@ -197,7 +193,9 @@ def _ensure_uploaded(
         raise UsageError(f"{upload.path} is gone.", "no-such-file") from error
     except Refused as error:
         if error.status == 413:
-            raise InputError("too-large", f"{upload.path.name} is larger than the platform takes. {error.detail}") from error
+            raise InputError(
+                "too-large", f"{upload.path.name} is larger than the platform takes. {error.detail}"
+            ) from error
         raise
     stored = answer.json() if answer.content else {}
     if stored.get("sha256", checksum) != checksum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bocage_client.errors import JsonObject
@@ -74,8 +74,9 @@ class Terminal:
             self._last[name] = str(percent // 25)
             self.say(f"{name}: {percent} % of {total} bytes")
 
-    def downloading(self, name: str, done: int, total: int) -> None:
-        self.uploading(name, done, total or done)
+    def downloads(self, name: str) -> Callable[[int, int], None]:
+        """A callback for one file."""
+        return lambda done, total: self.uploading(name, done, total or done)
 
     def job(self, status: JsonObject) -> None:
         """Progress of a job: a bar on a terminal, else a line whenever something changed."""

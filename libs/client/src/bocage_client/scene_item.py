@@ -79,7 +79,9 @@ def read_scene(path: Path, side_car: Path | None, prefix: str = "", details: Det
     elif header.rpc is not None:
         model = geomodel.from_tag(header.rpc)
     else:
-        raise InputError("no-rpc", f"{path.name} has no RPC model, nor a file beside it that holds one. {geomodel.REMEDY}")
+        raise InputError(
+            "no-rpc", f"{path.name} has no RPC model, nor a file beside it that holds one. {geomodel.REMEDY}"
+        )
     try:
         ground = footprint(model, header.width, header.height, header.crop)
     except OffTheGround as error:
@@ -89,7 +91,9 @@ def read_scene(path: Path, side_car: Path | None, prefix: str = "", details: Det
             "crop kept its pixel offset in the geotransform.",
         ) from error
     profile = "; profile=cloud-optimized" if header.cloud_optimised else ""
-    uploads = [Upload("image", path, f"image/tiff; application=geotiff{profile}", ("data",), "Image in sensor geometry")]
+    uploads = [
+        Upload("image", path, f"image/tiff; application=geotiff{profile}", ("data",), "Image in sensor geometry")
+    ]
     if beside is not None:
         kind = "application/xml" if beside.suffix.lower() == ".xml" else "text/plain"
         uploads.append(Upload("geomodel", beside, kind, ("metadata", "geomodel"), "RPC model"))
@@ -123,7 +127,7 @@ def check_collection_id(collection: str) -> str:
 def item(
     scene: Scene, collection: str, hrefs: Mapping[str, str], checksums: Mapping[str, str], licence: str | None
 ) -> JsonObject:
-    """The STAC Item; `hrefs` and `checksums` (SHA-256) by asset. `licence` only where it differs from the collection."""
+    """The STAC Item; `hrefs` and `checksums` (SHA-256) by asset. `licence`: where it differs from the collection's."""
     header, ground = scene.header, scene.ground
     properties: JsonObject = {
         "datetime": scene.taken.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -149,7 +153,8 @@ def item(
         "bbox": list(ground.bbox),
         "properties": properties,
         "assets": {
-            upload.asset: _asset(upload, hrefs[upload.asset], checksums[upload.asset], header) for upload in scene.uploads
+            upload.asset: _asset(upload, hrefs[upload.asset], checksums[upload.asset], header)
+            for upload in scene.uploads
         },
         "links": [],
     }

@@ -1,0 +1,181 @@
+"""For administrators and representatives: organisations, people, keys, grants, credits."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from bocage_client.cli_context import AsJson, connection, terminal_of
+from bocage_client.errors import JsonObject
+
+ROOT = "/rights/admin"
+Organisation = Annotated[str, typer.Option("--org", help="Organisation: its slug or id.")]
+AnyOrganisation = Annotated[str | None, typer.Option("--org", help="Only of this organisation: its slug or id.")]
+
+
+def make_app() -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True)
+    parts: tuple[tuple[str, str, dict[str, Callable[..., None]]], ...] = (
+        ("org", "Organisations.", {"create": org_create, "list": org_list, "revoke": org_revoke}),
+        ("person", "People.", {"create": person_create, "list": person_list, "revoke": person_revoke}),
+        ("key", "API keys.", {"create": key_create, "list": key_list, "revoke": key_revoke}),
+        (
+            "grant",
+            "Licences accepted on behalf of an organisation, on paper for instance.",
+            {"create": grant_create, "list": grant_list, "revoke": grant_revoke},
+        ),
+        ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
+    )
+    for name, help_, commands in parts:
+        part = typer.Typer(no_args_is_help=True)
+        for verb, function in commands.items():
+            part.command(verb)(function)
+        app.add_typer(part, name=name, help=help_)
+    return app
+
+
+def org_create(
+    context: typer.Context,
+    name: str,
+    category: Annotated[str, typer.Option(help="public, research or private.")],
+    slug: Annotated[str | None, typer.Option(help="Short name; made of the name by default.")] = None,
+    country: Annotated[str | None, typer.Option(help="Two letters (ISO 3166).")] = None,
+    json: AsJson = False,
+) -> None:
+    """Make an organisation."""
+    _create(context, "organisations", {"name": name, "category": category, "slug": slug, "country": country})
+
+
+def org_list(context: typer.Context, json: AsJson = False) -> None:
+    """List organisations."""
+    _list(context, "organisations", {}, ["id", "slug", "name", "category", "state"])
+
+
+def org_revoke(context: typer.Context, org: str, json: AsJson = False) -> None:
+    """Suspend an organisation: none of its keys works any more."""
+    _revoke(context, "organisations", org)
+
+
+def person_create(
+    context: typer.Context,
+    name: str,
+    org: Organisation,
+    email: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[str, typer.Option(help="representative, referent or member.")] = "member",
+    json: AsJson = False,
+) -> None:
+    """Make a person of an organisation."""
+    _create(context, "people", {"name": name, "organisation": org, "email": email, "role": role})
+
+
+def person_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
+    """List people."""
+    _list(context, "people", {"organisation": org}, ["id", "name", "organisation", "role", "state"])
+
+
+def person_revoke(context: typer.Context, person: str, json: AsJson = False) -> None:
+    """Suspend a person: none of their keys works any more."""
+    _revoke(context, "people", person)
+
+
+def key_create(
+    context: typer.Context,
+    person: Annotated[str, typer.Option(help="Id of the person.")],
+    purpose: Annotated[
+        str, typer.Option(help="commercial, research, public_service, education or undeclared.")
+    ] = "undeclared",
+    scope: Annotated[list[str] | None, typer.Option(help="For instance jobs:submit; repeatable.")] = None,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "made by an administrator",
+    days: Annotated[int | None, typer.Option(help="How long it lives; for ever by default.", min=1)] = None,
+    json: AsJson = False,
+) -> None:
+    """Make an API key. It is shown once, and never again."""
+    body = {"person": person, "name": name, "purpose": purpose, "scopes": scope or [], "days": days}
+    made = _create(context, "keys", body)
+    terminal_of(context).say(f"Keep the key of {made.get('id')} now: it cannot be shown again.")
+
+
+def key_list(
+    context: typer.Context,
+    person: Annotated[str | None, typer.Option(help="Only of this person.")] = None,
+    org: AnyOrganisation = None,
+    json: AsJson = False,
+) -> None:
+    """List keys, without their secrets."""
+    _list(
+        context, "keys", {"person": person, "organisation": org}, ["id", "name", "person", "purpose", "scopes", "state"]
+    )
+
+
+def key_revoke(context: typer.Context, key: str, json: AsJson = False) -> None:
+    """End a key, at once."""
+    _revoke(context, "keys", key.split(".")[0])
+
+
+def grant_create(
+    context: typer.Context,
+    licence: str,
+    org: Organisation,
+    evidence: Annotated[str | None, typer.Option()] = None,
+    json: AsJson = False,
+) -> None:
+    """Record that an organisation has accepted a licence."""
+    _create(context, "grants", {"licence": licence, "organisation": org, "evidence": evidence})
+
+
+def grant_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
+    """List what organisations have accepted."""
+    _list(context, "grants", {"organisation": org}, ["id", "licence", "version", "organisation", "action", "at"])
+
+
+def grant_revoke(context: typer.Context, licence: str, org: Organisation, json: AsJson = False) -> None:
+    """Withdraw an organisation's acceptance."""
+    _revoke(context, "grants", licence, {"organisation": org})
+
+
+def credits_create(
+    context: typer.Context,
+    amount: Annotated[str, typer.Argument(help="Credits to add.")],
+    org: Organisation,
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    json: AsJson = False,
+) -> None:
+    """Add credits to an organisation's account."""
+    # the key keeps a repeated request from adding twice
+    _create(
+        context,
+        "credits",
+        {"organisation": org, "amount": amount, "reason": reason},
+        {"Idempotency-Key": str(uuid.uuid4())},
+    )
+
+
+def credits_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
+    """List accounts: what is available, reserved and settled."""
+    _list(context, "credits", {"organisation": org}, ["organisation", "available", "reserved", "settled"])
+
+
+def _create(
+    context: typer.Context, what: str, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> JsonObject:
+    given = {name: value for name, value in body.items() if value is not None}
+    made: JsonObject = connection(context).transport.post(f"{ROOT}/{what}", given, headers=headers) or {}
+    terminal_of(context).result(made, [f"{name}: {value}" for name, value in made.items() if value is not None])
+    return made
+
+
+def _list(context: typer.Context, what: str, filters: dict[str, str | None], columns: list[str]) -> None:
+    params = {name: value for name, value in filters.items() if value is not None}
+    found = connection(context).transport.get(f"{ROOT}/{what}", params=params)
+    rows = next((x for x in found.values() if isinstance(x, list)), []) if isinstance(found, dict) else found
+    terminal_of(context).table(found, rows, [name for name in columns if not rows or any(name in row for row in rows)])
+
+
+def _revoke(context: typer.Context, what: str, name: str, filters: dict[str, str] | None = None) -> None:
+    answer = connection(context).transport.send("DELETE", f"{ROOT}/{what}/{quote(name, safe='')}", params=filters)
+    document = answer.json() if answer.content else {"revoked": name}
+    terminal_of(context).result(document, [f"Revoked: {name}."])
