@@ -102,7 +102,7 @@ def accept(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("Read the licence and accept it with --yes.", "not-asked")
-        terminal.say(found.text)
+        terminal.say(terms.text(client.transport, found))
         typer.confirm(f"Do you accept {licence}, version {found.version}?", abort=True, err=True)
     answer = terms.accept(client.transport, found, for_organisation=organisation)
     terminal.result(answer, [f"Accepted: {licence}, version {found.version}."])
