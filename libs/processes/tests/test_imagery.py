@@ -50,6 +50,19 @@ def test_description(scene: Scene) -> None:
     assert len(image.digest) == 64
     window = read_window(image, 190, -5, 20)
     assert window.shape == (15, 10)
+    assert read_window(image, 20, 10, 30, 5).shape == (5, 30)
+    assert read_window(image, 500, 0, 20).size == 0
+
+
+def test_a_file_cut_after_it_was_described(tmp_path: Path, scene: Scene) -> None:
+    path = tmp_path / "image.tif"
+    path.write_bytes(scene.views["nadir"].read_bytes())
+    image = read_image(path, reference="scenes/one")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputRefused) as caught:
+        read_window(image, 150, 150, 50)
+    assert caught.value.code == "unreadable-image"
+    assert caught.value.detail.startswith("scenes/one: ")
 
 
 def test_the_digest_is_of_the_pixels(tmp_path: Path, scene: Scene) -> None:

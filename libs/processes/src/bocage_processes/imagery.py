@@ -82,9 +82,16 @@ def read_image(path: Path, side_car: Path | None = None, reference: str = "") ->
 
 def read_window(image: SensorImage, col: int, row: int, width: int, height: int | None = None) -> NDArray[np.float64]:
     """First band of a window (without `height`, a square) whose first pixel is `col, row`, cut at the image's edge."""
-    with open_raster(image.path) as src:
-        window = Window(col, row, width, height or width).intersection(Window(0, 0, image.width, image.height))
-        pixels: NDArray[np.float64] = src.read(1, window=window).astype(np.float64)
+    left, right = max(col, 0), min(col + width, image.width)
+    top, bottom = max(row, 0), min(row + (height or width), image.height)
+    if left >= right or top >= bottom:
+        return np.empty((0, 0))
+    try:
+        with open_raster(image.path) as src:
+            window = Window(left, top, right - left, bottom - top)
+            pixels: NDArray[np.float64] = src.read(1, window=window).astype(np.float64)
+    except (rasterio.errors.RasterioError, OSError) as error:
+        raise _damaged(f"{image.reference}: ") from error
     return pixels
 
 
@@ -99,6 +106,10 @@ def ground_pixel(model: RpcModel, width: int, height: int) -> float:
     x = geocentric(lon, lat, np.full(4, model.height_offset))
     across, along = np.linalg.norm(x[:, 1] - x[:, 0]), np.linalg.norm(x[:, 3] - x[:, 2])
     return float(np.sqrt(across * along))
+
+
+def _damaged(prefix: str = "") -> InputRefused:
+    return InputRefused("unreadable-image", f"{prefix}the image is damaged or cut short.", "Send the whole file again.")
 
 
 def _with_role(item: StagedItem, role: str, suffixes: frozenset[str] = frozenset()) -> StagedAsset | None:
@@ -120,9 +131,7 @@ def _read(path: Path, side_car: Path | None, name: str) -> SensorImage:
             "not-an-image", "the file is not an image, whatever its name says.", "Give a GeoTIFF or a JPEG 2000 file."
         ) from error
     except (rasterio.errors.RasterioError, OSError, MemoryError) as error:
-        raise InputRefused(
-            "unreadable-image", "the image is damaged or cut short.", "Send the whole file again."
-        ) from error
+        raise _damaged() from error
     model = read_geomodel(path, side_car)
     gsd = ground_pixel(model, width, height)
     if not 0.01 < gsd < 1000:
