@@ -91,7 +91,7 @@ def settings(
         "input": {
             "sensors": {
                 name: {
-                    "image": {"bands": {"b0": {"path": str(image.path), "band": 0}}, "no_data": _nodata(image.nodata)},
+                    "image": {"path": str(image.path), "no_data": _nodata(image.nodata)},
                     "geomodel": str(folder / f"{name}.geom"),
                 }
                 for name, image in zip(names, plan.images, strict=True)
