@@ -1,1 +1,3 @@
-"""The one public door of Bocage: identity exchange, forwarder, OpenAPI document, landing page."""
+"""The one public door of Bocage."""
+
+__version__ = "0.1.0"

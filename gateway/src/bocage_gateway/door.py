@@ -1,0 +1,135 @@
+"""The way in: every request passes here before anything else sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from bocage_kit import problems
+from bocage_kit.problems import Problem
+from bocage_kit.urls import PublicAddress, UntrustedHost
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bocage_gateway import headers, revocations
+from bocage_gateway.contract import Contract
+from bocage_gateway.credentials import credential_of
+from bocage_gateway.exchange import Exchange
+from bocage_gateway.forwarder import Transfer
+from bocage_gateway.health import Health
+from bocage_gateway.routes import SERVICES, Route, check_path, route_of
+from bocage_gateway.settings import GatewaySettings
+from bocage_gateway.upstream import Upstream
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What the gateway holds while it runs."""
+
+    upstreams: dict[str, Upstream]
+    exchange: Exchange
+    health: Health
+    contract: Contract
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: GatewaySettings, version: str) -> AsyncIterator[Inside]:
+    """Connections to the services, the memory of tokens and the listener to revocations."""
+    upstreams = {
+        service: Upstream(service, settings.sockets / f"{service}.sock", settings.restart_patience)
+        for service in SERVICES
+    }
+    exchange = Exchange(upstreams["rights"])
+    health = Health(upstreams, version)
+    listener = asyncio.create_task(revocations.listen(upstreams["rights"], exchange))
+    try:
+        yield Inside(upstreams, exchange, health, Contract(upstreams, health, version))
+    finally:
+        listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener
+        for upstream in upstreams.values():
+            await upstream.close()
+
+
+class Door:
+    """Checks path and address, decides the public base, finds the caller's identity, and forwards.
+
+    Requests for the gateway's own pages go on to `app`.
+    """
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+        self._app, self._settings = app, settings
+        self._address: PublicAddress = settings.address()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = headers.request_id(scope["headers"])
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+
+        async def dressing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = headers.dressed(message["headers"], request_id, by_caller=False)
+            await send(message)
+
+        try:
+            if scope["method"] not in _METHODS:
+                raise Problem(405, "method-not-allowed", "This method is not served here.")
+            check_path(scope["raw_path"])
+            base = self._public_base(scope)
+            if scope["method"] == "OPTIONS":
+                await _preflight(dressing)
+                return
+            route = route_of(scope["raw_path"])
+            if route is not None:
+                await self._forward(scope, receive, send, route, base, request_id)
+                return
+        except Problem as problem:
+            await problems.response(problem, request_id)(scope, receive, dressing)
+            return
+        state["public_base"] = base
+        await self._app(scope, receive, dressing)
+
+    def _public_base(self, scope: Scope) -> str:
+        hosts = sum(name == b"host" for name, _ in scope["headers"])
+        if hosts > 1:
+            raise Problem(400, "two-hosts", "The request has more than one Host header.")
+        client = scope.get("client")
+        try:
+            return self._address.base(scope["headers"], client[0] if client else None, scope["scheme"])
+        except UntrustedHost:
+            raise Problem(
+                400,
+                "unknown-host",
+                "This platform is not known under the name in the Host header. Its operator adds names with"
+                " BOCAGE_ALLOWED_HOSTS or BOCAGE_PUBLIC_URL.",
+            ) from None
+
+    async def _forward(
+        self, scope: Scope, receive: Receive, send: Send, route: Route, base: str, request_id: str
+    ) -> None:
+        inside: Inside = scope["state"]["inside"]
+        credential = credential_of(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+        transfer = Transfer(
+            scope,
+            receive,
+            send,
+            identity=await inside.exchange.token(credential, base),
+            request_id=request_id,
+            limit=self._settings.json_body_limit if route.limited else None,
+            upstream_seconds=self._settings.upstream_seconds,
+            client_seconds=self._settings.client_seconds,
+        )
+        await transfer.run(inside.upstreams[route.service])
+
+
+async def _preflight(send: Send) -> None:
+    """Browsers ask before they send a key; the answer is the same for everybody and costs nothing."""
+    await send({"type": "http.response.start", "status": 204, "headers": list(headers.PREFLIGHT)})
+    await send({"type": "http.response.body", "body": b""})

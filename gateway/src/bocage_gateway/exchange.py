@@ -1,0 +1,152 @@
+"""Credentials into identity tokens: asked of `rights` once, kept for less than they hold, dropped when revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import aiohttp
+from bocage_kit.problems import unauthenticated
+
+from bocage_gateway.upstream import Upstream, unavailable
+
+_T = TypeVar("_T")
+Kind = Literal["api_key", "tile_token", "anonymous"]
+
+_MARGIN_SECONDS = 10
+_REFUSAL_SECONDS = 2.0
+_UNWATCHED_SECONDS = 5.0
+_REMEMBERED = 10_000
+_EXCHANGE_SECONDS = 10.0
+_log = logging.getLogger("bocage.gateway")
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a caller showed."""
+
+    kind: Kind
+    secret: str = ""
+
+    def body(self, public_base: str) -> dict[str, str]:
+        body = {"public_base": public_base}
+        return body if self.kind == "anonymous" else body | {str(self.kind): self.secret}
+
+
+ANONYMOUS = Credential("anonymous")
+
+
+@dataclass(frozen=True)
+class _Held:
+    token: str
+    credential: str | None
+    until: float
+    since: float
+
+
+class Exchange:
+    """The gateway's memory of tokens. Secrets are kept as keyed digests only."""
+
+    def __init__(self, rights: Upstream) -> None:
+        self._rights = rights
+        self._pepper = secrets.token_bytes(32)
+        self._held: OrderedDict[bytes, _Held] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[str]] = {}
+        self._epoch = 0
+        self.watched = False
+        """Whether revocations are heard at the moment."""
+
+    async def token(self, credential: Credential, public_base: str) -> str:
+        """The identity token of a credential. Raises Problem."""
+        digest = self._digest(credential, public_base)
+        if (held := self._held.get(digest)) is not None:
+            if self._still_good(held):
+                return held.token
+            del self._held[digest]
+        if (refused := self._refused.get(digest)) is not None:
+            if time.monotonic() < refused[0]:
+                raise unauthenticated(refused[1])
+            del self._refused[digest]
+        asking = self._asking.get(digest)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(digest, credential, public_base))
+            self._asking[digest] = asking
+            asking.add_done_callback(lambda task: self._asked(digest, task))
+        return await asyncio.shield(asking)  # others may be waiting for the same answer when this caller leaves
+
+    def forget(self, credential: str) -> None:
+        """Drop whatever came from one credential."""
+        self._epoch += 1
+        self._refused.clear()
+        for digest in [digest for digest, held in self._held.items() if held.credential == credential]:
+            del self._held[digest]
+
+    def forget_all(self) -> None:
+        self._epoch += 1
+        self._refused.clear()
+        self._held.clear()
+
+    def _asked(self, digest: bytes, task: asyncio.Task[str]) -> None:
+        del self._asking[digest]
+        if not task.cancelled():
+            task.exception()  # every caller may have left; then nobody else looks at it
+
+    def _digest(self, credential: Credential, public_base: str) -> bytes:
+        shown = "\0".join((credential.kind, credential.secret, public_base))
+        return hmac.digest(self._pepper, shown.encode("utf-8", "surrogateescape"), hashlib.sha256)
+
+    def _still_good(self, held: _Held) -> bool:
+        if time.time() >= held.until:
+            return False
+        return self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS
+
+    async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> str:
+        epoch = self._epoch
+        status, document = await self._post(credential.body(public_base))
+        if status == 401:
+            detail = str(document.get("detail") or "The credential is not valid.")
+            if epoch == self._epoch:
+                _remember(self._refused, digest, (time.monotonic() + _REFUSAL_SECONDS, detail))
+            raise unauthenticated(detail)
+        try:
+            token, expires, identifier = document["token"], float(document["expires"]), document.get("credential")
+        except (KeyError, TypeError, ValueError):
+            token = None
+        if status != 200 or not isinstance(token, str):
+            _log.error("rights gave no token", extra={"status": status})
+            raise unavailable("rights")
+        if epoch == self._epoch:  # else something was revoked meanwhile, and it may have been this
+            _remember(self._held, digest, _Held(token, identifier, expires - _MARGIN_SECONDS, time.monotonic()))
+        return token
+
+    async def _post(self, body: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        try:
+            async with asyncio.timeout(_EXCHANGE_SECONDS):
+                response = await self._rights.request(
+                    "POST",
+                    "/identity",
+                    [("content-type", "application/json")],
+                    json.dumps(body).encode(),
+                    replayable=True,  # making a token changes nothing
+                )
+                async with response:
+                    document = json.loads(await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            raise unavailable("rights") from None
+        return response.status, document if isinstance(document, dict) else {}
+
+
+def _remember(memory: OrderedDict[bytes, _T], digest: bytes, value: _T) -> None:
+    memory[digest] = value
+    while len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,110 @@
+"""Which headers pass the gateway, in either direction."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+
+Headers = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# Host is the service's own; uvicorn has answered Expect; the rest could pass for the gateway's own word.
+_NOT_TO_SERVICES = _HOP_BY_HOP | {
+    b"host",
+    b"expect",
+    b"authorization",
+    b"x-api-key",
+    b"bocage-identity",
+    b"forwarded",
+    b"x-real-ip",
+    b"x-request-id",
+    b"x-rewrite-url",
+}
+_PREFIXES_NOT_TO_SERVICES = (b"x-forwarded-", b"x-original-", b"x-accel-")
+# The server writes its own Date; the request id and the rules for browsers are the gateway's to say.
+_NOT_TO_CLIENTS = _HOP_BY_HOP | {b"date", b"server", b"x-request-id", b"bocage-identity"}
+_PREFIXES_NOT_TO_CLIENTS = (b"x-accel-", b"access-control-")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_EXPOSED = (
+    b"Location, Link, ETag, Content-Range, Content-Crs, Retry-After, X-Request-Id,"
+    b" RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+)
+_ALWAYS: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED),
+]
+_DEFAULTS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),  # a tile token may stand in the address
+]
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
+    (b"access-control-allow-headers", b"X-API-Key, Authorization, Content-Type, Range, If-None-Match, Prefer"),
+    (b"access-control-max-age", b"86400"),
+    (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+]
+
+
+def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The caller's own request id when it is a sane one, else a new one."""
+    sent = [value for name, value in headers if name == b"x-request-id"]
+    if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
+        return sent[0].decode()
+    return uuid.uuid4().hex
+
+
+def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    return {
+        token.strip().lower().replace(b"_", b"-")
+        for name, value in headers
+        if name.lower() == b"connection"
+        for token in value.split(b",")
+    }
+
+
+def to_service(headers: Headers) -> list[tuple[str, str]]:
+    """What a service may see of a caller's headers. An underscore counts as a hyphen: some servers read it so."""
+    dropped = _named_by_connection(headers) | _NOT_TO_SERVICES
+    kept = []
+    for name, value in headers:
+        plain = name.lower().replace(b"_", b"-")
+        if plain not in dropped and not plain.startswith(_PREFIXES_NOT_TO_SERVICES):
+            kept.append((name.decode("latin1"), value.decode("latin1")))
+    return kept
+
+
+def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """What a caller may see of a service's headers."""
+    lowered = [(name.lower(), value) for name, value in headers]
+    dropped = _named_by_connection(lowered) | _NOT_TO_CLIENTS
+    return [
+        (name, value)
+        for name, value in lowered
+        if name not in dropped and not name.startswith(_PREFIXES_NOT_TO_CLIENTS)
+    ]
+
+
+def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: bool) -> Headers:
+    """`headers` and what every answer carries; `by_caller` when the answer depends on who asks."""
+    present = list(headers)
+    names = {name for name, _ in present}
+    answer = present + [default for default in _DEFAULTS if default[0] not in names]
+    answer += _ALWAYS
+    answer.append((b"x-request-id", request.encode()))
+    if by_caller:
+        answer.append((b"vary", b"Authorization, X-API-Key"))
+    return answer

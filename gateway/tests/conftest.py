@@ -1,0 +1,167 @@
+"""A gateway and the services behind it, as real processes on real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+SERVICES = ("catalogue", "tiles", "processing", "rights")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> float:
+    """Seconds until `true` held; fails when it never did."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < seconds, "waited in vain"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+class Platform:
+    """The processes of one test module."""
+
+    def __init__(self, home: Path, settings: dict[str, str]) -> None:
+        self.home, self.port = home, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._settings = settings
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        (home / "run").mkdir(parents=True)
+
+    def socket_of(self, service: str) -> Path:
+        return self.home / "run" / f"{service}.sock"
+
+    def start_service(self, service: str) -> None:
+        script = Path(__file__).parent / "upstream_service.py"
+        self._processes[service] = subprocess.Popen(
+            [sys.executable, str(script), str(self.socket_of(service)), service]
+        )
+
+    def wait_for_service(self, service: str) -> None:
+        def answers() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                return self.direct(service).get("/healthz").status_code < 600
+            return False
+
+        wait_until(answers)
+
+    def stop(self, name: str) -> None:
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def start_gateway(self) -> None:
+        environment = {
+            **os.environ,
+            "BOCAGE_HOME": str(self.home),
+            "BOCAGE_PORT": str(self.port),
+            "BOCAGE_LOG_LEVEL": "WARNING",
+            **self._settings,
+        }
+        self._processes["gateway"] = subprocess.Popen([sys.executable, "-m", "bocage_gateway"], env=environment)
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_until(listens)
+
+    def direct(self, service: str) -> httpx.Client:
+        """A client of the service itself, past the gateway."""
+        transport = httpx.HTTPTransport(uds=str(self.socket_of(service)))
+        return httpx.Client(transport=transport, base_url=f"http://{service}", timeout=10)
+
+    def control(self, service: str, **asked: str) -> dict[str, Any]:
+        with self.direct(service) as client:
+            told: dict[str, Any] = client.get("/control", params=asked).json()
+            return told
+
+    def revoke(self, credential: str) -> None:
+        self.control("rights", revoke=credential, event=json.dumps({"credential": credential}))
+
+    def memory(self) -> int:
+        """Resident bytes of the gateway."""
+        resident: int = psutil.Process(self._processes["gateway"].pid).memory_info().rss
+        return resident
+
+    def raw(self, request: bytes, *, wait: float = 5.0) -> bytes:
+        """What comes back for exactly these bytes, until the gateway closes or falls silent."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            connection.sendall(request)
+            answer = b""
+            connection.settimeout(wait)
+            with contextlib.suppress(TimeoutError, ConnectionResetError):
+                while piece := connection.recv(65536):
+                    answer += piece
+                    connection.settimeout(0.4)
+            return answer
+
+    wait_until = staticmethod(wait_until)
+
+    def close(self) -> None:
+        for name in list(self._processes):
+            self.stop(name)
+
+
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[Platform]:
+    # Short, since the path of a unix socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="bg-", dir="/tmp"))
+    platform = Platform(folder, settings)
+    try:
+        for service in SERVICES:
+            platform.start_service(service)
+        for service in SERVICES:
+            platform.wait_for_service(service)
+        platform.start_gateway()
+        yield platform
+    finally:
+        platform.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    """Everything up, with short time-outs."""
+    with running(
+        BOCAGE_UPSTREAM_SECONDS="1.5",
+        BOCAGE_CLIENT_SECONDS="3",
+        BOCAGE_RESTART_PATIENCE="2",
+        BOCAGE_ALLOWED_HOSTS="data.example.org",
+    ) as made:
+        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        yield made
+
+
+@pytest.fixture
+def own_platform() -> Iterator[Platform]:
+    """Everything up, for a test that breaks it."""
+    with running(BOCAGE_UPSTREAM_SECONDS="5", BOCAGE_RESTART_PATIENCE="2") as made:
+        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        yield made
+
+
+@pytest.fixture
+def client(platform: Platform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=platform.url, timeout=20) as made:
+        yield made
