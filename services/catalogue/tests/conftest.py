@@ -135,7 +135,7 @@ def a_collection(name: str, **members: Any) -> dict[str, Any]:
 
 
 def an_item(name: str, assets: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
-    west = 2.0
+    west = 2.123456789012345
     return {
         "type": "Feature",
         "stac_version": "1.1.0",

@@ -151,6 +151,15 @@ def undress(document: Document) -> Document:
     return made
 
 
+def without_nulls(value: Any) -> Any:
+    """`value` as pgSTAC keeps it: members that are null are dropped, elements of lists are not."""
+    if isinstance(value, dict):
+        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [without_nulls(inner) for inner in value]
+    return value
+
+
 def _undeclare(document: Document, extension: str) -> None:
     declared = document.get("stac_extensions")
     if isinstance(declared, list):

@@ -115,6 +115,8 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
     made = dict(stored)
     properties = dict(made.get("properties") or {})
     made["properties"] = properties
+    # pgSTAC drops members that are null; this one STAC asks for.
+    properties.setdefault("datetime", None)
     internal = identity.has("service:assets")
     epsg = with_epsg(properties)
     gated = False

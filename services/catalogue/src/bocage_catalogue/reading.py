@@ -39,8 +39,8 @@ _BASE_ITEM = "pgstac:base_item"
 def answer(
     document: Any, media_type: str = JSON, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """JSON that is written once, past FastAPI's encoder."""
-    return Response(orjson.dumps(document), status, dict(headers or {}), media_type)
+    """JSON that is written once, past FastAPI's encoder; sorted, so that equal documents are equal bytes."""
+    return Response(orjson.dumps(document, option=orjson.OPT_SORT_KEYS), status, dict(headers or {}), media_type)
 
 
 def database_of(request: Request) -> Database:

@@ -215,10 +215,9 @@ class WritingClient(AsyncBaseTransactionsClient):
         before = (stored or {}).get("assets") or {}
         made["assets"] = await run_in_threadpool(hrefs.resolve, made.get("assets"), before)
         authority.check_asset_licences(made["assets"])
-        authority.own_item(
-            identity, made["properties"], (stored or {}).get("properties") if stored else None, collection
-        )
-        return made
+        before_properties = stored["properties"] if stored is not None else None
+        authority.own_item(identity, made["properties"], before_properties, collection)
+        return dict(documents.without_nulls(made))
 
     async def _collection(self, identity: Identity, body: Any, stored: Document | None, name: str | None) -> Document:
         if not isinstance(body, dict):

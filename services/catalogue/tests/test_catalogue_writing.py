@@ -1,0 +1,365 @@
+"""The write half: who may, what is refused and why, and that a body that was read changes nothing when written."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from bocage_kit.identity import Identity
+
+SCENES = "/stac/collections/scenes"
+ITEMS = f"{SCENES}/items"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def content(catalogue: Any) -> None:
+    """The researcher's collection, and the platform's for results."""
+    scenes = catalogue.collection(
+        "scenes",
+        item_assets={"image": {"type": "image/tiff; application=geotiff", "roles": ["data"], "title": "Image"}},
+    )
+    assert catalogue.researcher.post("/stac/collections", json=scenes).status_code == 201
+    results = catalogue.collection("dsm", **{"bocage:write_scope": "service", "bocage:audience": "public"})
+    assert catalogue.service.post("/stac/collections", json=results).status_code == 201
+
+
+def asset(href: str, **members: Any) -> dict[str, Any]:
+    return {"href": href, "type": "image/tiff; application=geotiff", "roles": ["data"], **members}
+
+
+def uploaded(catalogue: Any, item: str, name: str = "image", collection: str = "scenes") -> dict[str, Any]:
+    catalogue.put_file(f"collections/{collection}/{item}/{name}")
+    return asset(f"{catalogue.base}/assets/{collection}/{item}/{name}")
+
+
+def test_a_new_collection_belongs_to_its_maker(catalogue: Any) -> None:
+    theft = {"bocage:organisation": catalogue.theirs, "bocage:owner": "stranger", "bocage:write_scope": "service"}
+    answer = catalogue.researcher.post("/stac/collections", json=catalogue.collection("mine", **theft))
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"{catalogue.base}/stac/collections/mine"
+    made = answer.json()
+    assert made["bocage:organisation"] == catalogue.ours
+    assert made["bocage:owner"] == "researcher"
+    assert made["bocage:audience"] == "organisation"
+    assert "bocage:write_scope" not in made
+    assert catalogue.researcher.post("/stac/collections", json=catalogue.collection("mine")).status_code == 409
+
+
+def test_services_say_who_owns(catalogue: Any) -> None:
+    owned = {"bocage:organisation": catalogue.theirs, "bocage:owner": "stranger", "bocage:audience": "owner"}
+    answer = catalogue.service.post("/stac/collections/dsm/items", json=catalogue.item("job-1", **owned))
+    assert answer.status_code == 201
+    assert owned.items() <= answer.json()["properties"].items()
+    assert catalogue.stranger.get("/stac/collections/dsm/items/job-1").status_code == 200
+    assert catalogue.researcher.get("/stac/collections/dsm/items/job-1").status_code == 404
+
+
+def test_a_new_item_inherits_and_is_found_at_its_location(catalogue: Any) -> None:
+    stolen = {"bocage:owner": "stranger", "bocage:organisation": catalogue.theirs}
+    answer = catalogue.researcher.post(ITEMS, json=catalogue.item("one", **stolen))
+    assert answer.status_code == 201, answer.text
+    location = answer.headers["location"]
+    assert location == f"{catalogue.base}{ITEMS}/one"
+    shown = catalogue.researcher.get(location.removeprefix(catalogue.base)).json()
+    assert shown == answer.json()
+    assert shown["assets"] == {}
+    properties = shown["properties"]
+    assert properties["bocage:owner"] == "researcher"
+    assert properties["bocage:organisation"] == catalogue.ours
+    assert properties["bocage:audience"] == "organisation"
+    assert properties["bocage:licences"] == ["LicenseRef-Test"]
+    assert catalogue.anonymous.get(f"{ITEMS}/one").status_code == 404
+
+
+def test_who_may_write(catalogue: Any) -> None:
+    item = catalogue.item("who")
+    assert catalogue.anonymous.post(ITEMS, json=item).status_code == 401
+    refused = catalogue.reader.post(ITEMS, json=item)
+    assert (refused.status_code, refused.json()["required_scope"]) == (403, "catalogue:write")
+    assert catalogue.stranger.post(ITEMS, json=item).status_code == 404
+    public = catalogue.collection("seen", **{"bocage:audience": "public"})
+    assert catalogue.researcher.post("/stac/collections", json=public).status_code == 201
+    assert catalogue.stranger.post("/stac/collections/seen/items", json=item).status_code == 403
+    assert catalogue.stranger.delete("/stac/collections/seen").status_code == 403
+    assert catalogue.colleague.post("/stac/collections/seen/items", json=item).status_code == 201
+    assert catalogue.researcher.post("/stac/collections/dsm/items", json=item).status_code == 403
+    assert catalogue.administrator.post("/stac/collections/dsm/items", json=item).status_code == 403
+    assert catalogue.administrator.post("/stac/collections/seen/items", json=catalogue.item("a")).status_code == 201
+    homeless = Identity(subject="homeless", scopes=frozenset({"catalogue:write"}), public_base=catalogue.base)
+    assert catalogue.as_(homeless).post("/stac/collections", json=catalogue.collection("none")).status_code == 403
+    impostor = Identity(subject="service:processing", scopes=frozenset({"catalogue:write"}))
+    assert catalogue.as_(impostor).post("/stac/collections/dsm/items", json=item).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "/vsicurl/http://example.org/x.tif",
+        "/vsis3/bucket/key",
+        "s3://bucket/key",
+        "gs://bucket/key",
+        "./image.tif",
+        "image.tif",
+        " ",
+        "//example.org/image.tif",
+        "http:///image.tif",
+        "https://example.org/image.tif",
+        "javascript:alert(1)",
+        "store:collections/scenes/bad/image",
+        "store:results/dsm/job/1/dsm.tif",
+        "{base}/assets/scenes/bad/image",
+        "{base}/assets/scenes/bad/other",
+        "{base}/assets/scenes/one/image",
+        "{base}/assets/dsm/job/dsm",
+        "/assets/dsm/job/dsm",
+        "{base}/assets/scenes/bad/..%2Fx",
+        "{base}/assets/scenes/bad/image?x=1",
+    ],
+)
+def test_hrefs_that_lead_elsewhere_are_refused_by_name(catalogue: Any, href: str) -> None:
+    item = catalogue.item("bad", {"image": asset(href.format(base=catalogue.base))})
+    for client in (catalogue.researcher, catalogue.administrator):
+        answer = client.post(ITEMS, json=item)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["asset"] == "image"
+        assert "Asset image: " in answer.json()["detail"]
+    assert catalogue.researcher.get(f"{ITEMS}/bad").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "store:collections/scenes/x/image",
+        "store:results/scenes/job/1/dsm.tif",
+        "store:results/dsm/../../secrets/key",
+        "store:../../etc/passwd",
+        "store:/etc/passwd",
+        "store:results/dsmx/job/1/dsm.tif",
+        "file:///etc/passwd",
+    ],
+)
+def test_services_too_stay_within_the_collections_prefixes(catalogue: Any, href: str) -> None:
+    answer = catalogue.service.post("/stac/collections/dsm/items", json=catalogue.item("bad", {"dsm": asset(href)}))
+    assert answer.status_code == 400, answer.text
+
+
+def test_an_external_asset_is_kept_as_it_is(catalogue: Any) -> None:
+    link = asset("https://example.org/image.tif", **{"bocage:external": True})
+    answer = catalogue.researcher.post(ITEMS, json=catalogue.item("external", {"image": link}))
+    assert answer.status_code == 201
+    assert catalogue.researcher.get(f"{ITEMS}/external").json()["assets"]["image"] == link
+
+
+def test_an_uploaded_asset_is_stored_by_key_and_shown_by_link(catalogue: Any) -> None:
+    item = catalogue.item("up", {"image": uploaded(catalogue, "up")})
+    assert catalogue.researcher.post(ITEMS, json=item).status_code == 201
+    shown = catalogue.researcher.get(f"{ITEMS}/up").json()
+    assert shown["assets"]["image"]["href"] == f"{catalogue.base}/assets/scenes/up/image"
+    assert shown["assets"]["image"]["auth:refs"] == ["apiKey"]
+    assert shown["properties"]["auth:schemes"]["apiKey"]["name"] == "X-API-Key"
+    assert "https://stac-extensions.github.io/authentication/v1.1.0/schema.json" in shown["stac_extensions"]
+    licences = [link["href"] for link in shown["links"] if link["rel"] == "license"]
+    assert licences == [f"{catalogue.base}/rights/licences/LicenseRef-Test"]
+    internal = catalogue.service.get(f"{ITEMS}/up").json()["assets"]["image"]["href"]
+    assert internal == "store:collections/scenes/up/image"
+    assert "store:" not in catalogue.administrator.get(f"{ITEMS}/up").text
+    assert "store:" not in catalogue.researcher.get("/stac/search").text
+
+
+@pytest.mark.parametrize("who", ["researcher", "administrator", "service"])
+def test_writing_what_was_read_changes_nothing(catalogue: Any, who: str) -> None:
+    client, path = getattr(catalogue, who), f"{ITEMS}/same-{who}"
+    catalogue.put_file(f"collections/scenes/same-{who}/image")
+    item = catalogue.item(
+        f"same-{who}",
+        {
+            "image": asset(f"/assets/scenes/same-{who}/image", title=None, **{"proj:code": "EPSG:32631"}),
+            "elsewhere": asset("https://example.org/x.tif", **{"bocage:external": True}),
+        },
+        **{"proj:code": "EPSG:32631", "datetime": None, "start_datetime": "2024-01-01T00:00:00Z"},
+        end_datetime="2024-01-02T00:00:00.123456Z",
+        nested={"a": [1, 2.50, None], "gone": None},
+    )
+    item["stac_extensions"] = ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"]
+    item["links"] = [
+        {"rel": "self", "href": "https://example.org/wrong"},
+        {"rel": "derived_from", "href": f"{catalogue.base}/stac/collections/scenes/items/one"},
+        {"rel": "about", "href": "https://example.org/about"},
+    ]
+    assert catalogue.researcher.post(ITEMS, json=item).status_code == 201
+    stored = catalogue.service.get(path).content
+    before = client.get(path).content
+    written = client.put(path, content=before, headers={"content-type": "application/json"})
+    assert written.status_code == 200, written.text
+    assert client.get(path).content == before == written.content
+    assert client.patch(path, json={}).content == before
+    assert catalogue.service.get(path).content == stored
+    kept = [
+        (link["rel"], link["href"])
+        for link in client.get(path).json()["links"]
+        if link["rel"] in ("derived_from", "about")
+    ]
+    assert kept == [
+        ("derived_from", f"{catalogue.base}/stac/collections/scenes/items/one"),
+        ("about", "https://example.org/about"),
+    ]
+    before = client.get(SCENES).content
+    assert client.put(SCENES, content=before, headers={"content-type": "application/json"}).status_code == 200
+    assert client.get(SCENES).content == before
+
+
+def test_ownership_survives_an_update(catalogue: Any) -> None:
+    path = f"{ITEMS}/kept"
+    assert catalogue.researcher.post(ITEMS, json=catalogue.item("kept")).status_code == 201
+    changed = catalogue.item("kept", title="new", **{"bocage:owner": "colleague", "bocage:organisation": "x"})
+    answer = catalogue.colleague.put(path, json=changed)
+    assert answer.status_code == 200, answer.text
+    properties = answer.json()["properties"]
+    assert (properties["title"], properties["bocage:owner"], properties["bocage:organisation"]) == (
+        "new",
+        "researcher",
+        catalogue.ours,
+    )
+    assert properties["bocage:audience"] == "organisation"
+    moved = catalogue.collection("scenes", **{"bocage:organisation": catalogue.theirs, "bocage:owner": "x"})
+    owned = catalogue.colleague.patch(SCENES, json={"bocage:organisation": catalogue.theirs, "keywords": ["k"]}).json()
+    assert (owned["bocage:organisation"], owned["keywords"]) == (catalogue.ours, ["k"])
+    assert catalogue.stranger.put(SCENES, json=moved).status_code == 404
+
+
+def test_patches_merge_and_edit(catalogue: Any) -> None:
+    path = f"{ITEMS}/patched"
+    assert catalogue.researcher.post(ITEMS, json=catalogue.item("patched", a=1, b=2)).status_code == 201
+    answer = catalogue.researcher.patch(path, json={"properties": {"a": None, "c": 3}})
+    assert answer.status_code == 200, answer.text
+    properties = answer.json()["properties"]
+    assert ("a" in properties, properties["b"], properties["c"]) == (False, 2, 3)
+    edit = [{"op": "replace", "path": "/properties/b", "value": 5}]
+    headers = {"content-type": "application/json-patch+json"}
+    assert catalogue.researcher.patch(path, json=edit, headers=headers).json()["properties"]["b"] == 5
+    for wrong in ([{"op": "remove", "path": "/nothing"}], {"id": "other"}, {"geometry": None}):
+        assert catalogue.researcher.patch(path, json=wrong).status_code == 400
+    assert catalogue.researcher.patch(f"{ITEMS}/none", json={}).status_code == 404
+
+
+def broken(catalogue: Any) -> list[dict[str, Any]]:
+    item = catalogue.item("fine")
+    far = {"type": "Point", "coordinates": [500, 10]}
+    return [
+        item | {"id": "a/b"},
+        item | {"id": "a b"},
+        item | {"id": ".."},
+        item | {"id": ""},
+        item | {"id": "é"},
+        item | {"id": "x" * 300},
+        item | {"collection": "dsm"},
+        item | {"geometry": None},
+        item | {"geometry": far},
+        item | {"geometry": {"type": "Polygon", "coordinates": []}},
+        item | {"geometry": {"type": "Point", "coordinates": ["a", "b"]}},
+        item | {"bbox": [1, 2, 3]},
+        item | {"bbox": [0, 50, 1, 40]},
+        item | {"stac_version": "0.9.0"},
+        item | {"properties": {}},
+        item | {"properties": {"datetime": "yesterday"}},
+        item | {"properties": item["properties"] | {"bocage:audience": "everybody"}},
+        item | {"properties": item["properties"] | {"bocage:audience": None}},
+        item | {"properties": item["properties"] | {"bocage:licences": "CC0-1.0"}},
+        item | {"links": [{"rel": "about", "href": "javascript:alert(1)"}]},
+        item | {"links": [{"rel": "about", "href": "file:///etc/passwd"}]},
+        item | {"assets": {"a": {"title": "no href"}}},
+        item | {"type": "Blob"},
+        {key: value for key, value in item.items() if key != "assets"},
+    ]
+
+
+def test_what_is_no_item_is_refused(catalogue: Any) -> None:
+    for body in broken(catalogue):
+        answer = catalogue.researcher.post(ITEMS, json=body)
+        assert answer.status_code == 400, (body, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+    for raw in (b"{", b"[]", b"", b'"item"'):
+        answer = catalogue.researcher.post(ITEMS, content=raw, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, raw
+    assert catalogue.researcher.get(f"{ITEMS}/fine").status_code == 404
+
+
+def test_statuses_of_updates_and_deletions(catalogue: Any) -> None:
+    client = catalogue.researcher
+    assert client.put(f"{ITEMS}/absent", json=catalogue.item("absent")).status_code == 404
+    assert client.delete(f"{ITEMS}/absent").status_code == 404
+    assert client.post("/stac/collections/none/items", json=catalogue.item("x")).status_code == 404
+    assert client.put("/stac/collections/none", json=catalogue.collection("none")).status_code == 404
+    assert client.put(f"{ITEMS}/one", json=catalogue.item("two")).status_code == 400
+    assert client.put(SCENES, json=catalogue.collection("other")).status_code == 400
+    assert client.post(ITEMS, json=catalogue.item("one")).status_code == 409
+    bad = catalogue.collection("a/b")
+    assert client.post("/stac/collections", json=bad).status_code == 400
+    assert client.post("/stac/collections", json={"id": "x"}).status_code == 400
+    local = catalogue.collection("local", assets={"thumbnail": asset("file:///etc/passwd")})
+    assert client.post("/stac/collections", json=local).status_code == 400
+
+
+def test_several_items_are_made_all_or_none(catalogue: Any) -> None:
+    def together(*names: str) -> dict[str, Any]:
+        return {"type": "FeatureCollection", "features": [catalogue.item(name) for name in names]}
+
+    assert catalogue.researcher.post(ITEMS, json=together("m1", "m2")).status_code == 201
+    assert catalogue.researcher.post(ITEMS, json=together("m3", "m2")).status_code == 409
+    assert catalogue.researcher.get(f"{ITEMS}/m3").status_code == 404
+    assert catalogue.researcher.post(ITEMS, json=together("m4", "m4")).status_code == 400
+
+
+def test_deleting_an_item_removes_its_uploads_alone(catalogue: Any) -> None:
+    for name in ("gone", "stays"):
+        item = catalogue.item(name, {"image": uploaded(catalogue, name)})
+        assert catalogue.researcher.post(ITEMS, json=item).status_code == 201
+    assert catalogue.stranger.delete(f"{ITEMS}/gone").status_code == 404
+    assert catalogue.store.head("collections/scenes/gone/image") is not None
+    assert catalogue.researcher.delete(f"{ITEMS}/gone").status_code == 200
+    assert catalogue.store.head("collections/scenes/gone/image") is None
+    assert catalogue.store.head("collections/scenes/stays/image") is not None
+    assert catalogue.researcher.get(f"{ITEMS}/gone").status_code == 404
+
+
+def test_deleting_a_collection_takes_its_items_and_uploads(catalogue: Any) -> None:
+    assert catalogue.researcher.post("/stac/collections", json=catalogue.collection("brief")).status_code == 201
+    item = catalogue.item("b", {"image": uploaded(catalogue, "b", collection="brief")})
+    assert catalogue.researcher.post("/stac/collections/brief/items", json=item).status_code == 201
+    assert catalogue.researcher.delete("/stac/collections/brief").status_code == 200
+    assert catalogue.store.head("collections/brief/b/image") is None
+    assert catalogue.researcher.get("/stac/search", params={"ids": "b"}).json()["numberMatched"] == 0
+
+
+def test_a_result_is_published_by_put_then_post_and_again(catalogue: Any) -> None:
+    """What processing does: PUT; on 404, POST; and the same once more after a lost answer."""
+    path = "/stac/collections/dsm/items/job-2"
+    item = catalogue.item("job-2", {"dsm": asset("store:results/dsm/job-2/1/dsm.tif")})
+    assert catalogue.service.put(path, json=item).status_code == 404
+    assert catalogue.service.post("/stac/collections/dsm/items", json=item).status_code == 201
+    assert catalogue.service.put(path, json=item).status_code == 200
+    again = catalogue.item("job-2", {"dsm": asset("store:results/dsm/job-2/2/dsm.tif")})
+    assert catalogue.service.put(path, json=again).status_code == 200
+    assert catalogue.anonymous.get(path).json()["assets"]["dsm"]["href"] == f"{catalogue.base}/assets/dsm/job-2/dsm"
+    assert catalogue.service.get(path).json()["assets"]["dsm"]["href"] == "store:results/dsm/job-2/2/dsm.tif"
+
+
+def test_writers_at_once_lose_nothing(catalogue: Any) -> None:
+    client = catalogue.researcher
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: client.post(ITEMS, json=catalogue.item("race")).status_code, range(8)))
+        assert sorted(made) == [201] + [409] * 7
+        path = f"{ITEMS}/race"
+        codes = list(pool.map(lambda n: client.patch(path, json={"properties": {f"n{n}": n}}).status_code, range(16)))
+        assert codes == [200] * 16
+        properties = client.get(path).json()["properties"]
+        assert all(properties[f"n{n}"] == n for n in range(16))
+        codes = list(pool.map(lambda n: client.put(path, json=catalogue.item("race", n=n)).status_code, range(8)))
+        assert codes == [200] * 8
+        others = list(pool.map(lambda n: client.post(ITEMS, json=catalogue.item(f"r{n}")).status_code, range(16)))
+        assert others == [201] * 16
+        gone = list(pool.map(lambda _: client.delete(path).status_code, range(4)))
+        assert sorted(gone) == [200, 404, 404, 404]
