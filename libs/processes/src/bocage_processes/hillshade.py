@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pyproj import CRS
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_geom
 from shapely.geometry import box, mapping
@@ -79,14 +82,15 @@ def _gradient(padded: Floats, cell: tuple[float, float], exaggeration: float) ->
         found: Floats = padded[1 + d_row : padded.shape[0] - 1 + d_row, 1 + d_col : padded.shape[1] - 1 + d_col]
         return found
 
-    def filled(d_row: int, d_col: int) -> Floats:
+    def filled(d_row: int, d_col: int, else_: Floats) -> Floats:
         here, opposite = at(d_row, d_col), at(-d_row, -d_col)
-        through = np.where(np.isnan(opposite), centre, 2 * centre - opposite)
+        through = np.where(np.isnan(opposite), else_, 2 * centre - opposite)
         return np.where(np.isnan(here), through, here)
 
-    nw, n, ne = filled(-1, -1), filled(-1, 0), filled(-1, 1)
-    w, e = filled(0, -1), filled(0, 1)
-    sw, s, se = filled(1, -1), filled(1, 0), filled(1, 1)
+    n, s = filled(-1, 0, centre), filled(1, 0, centre)
+    w, e = filled(0, -1, centre), filled(0, 1, centre)
+    nw, ne = filled(-1, -1, n + w - centre), filled(-1, 1, n + e - centre)
+    sw, se = filled(1, -1, s + w - centre), filled(1, 1, s + e - centre)
     dz_dx = ((ne + 2 * e + se) - (nw + 2 * w + sw)) * (exaggeration / (8 * cell[0]))
     dz_dy = ((nw + 2 * n + ne) - (sw + 2 * s + se)) * (exaggeration / (8 * cell[1]))
     return dz_dx, dz_dy
@@ -129,11 +133,9 @@ class HillshadeInputs(BaseModel):
 
 def check(inputs: HillshadeInputs, context: Context) -> Quote:
     """Reads the raster's size."""
-    import rasterio
-
     asset = elevation_asset(inputs, context)
     try:
-        with rasterio.open(asset.path, driver=["GTiff", "COG"]) as src:
+        with rasterio.open(asset.path, driver="GTiff") as src:
             cells, projected = src.width * src.height, src.crs is not None and src.crs.is_projected
     except (OSError, rasterio.errors.RasterioError) as error:
         raise InputRefused(
@@ -155,8 +157,6 @@ def check(inputs: HillshadeInputs, context: Context) -> Quote:
 
 def run(inputs: HillshadeInputs, context: Context) -> Outcome:
     """Shades one elevation raster."""
-    import time
-
     begin = time.process_time()
     asset = elevation_asset(inputs, context)
     values, valid, transform, crs = read_band(asset.path, inputs.item)
@@ -216,8 +216,6 @@ def elevation_asset(inputs: HillshadeInputs, context: Context) -> StagedAsset:
 
 
 def _is_projected(crs: str) -> bool:
-    from pyproj import CRS
-
     return bool(CRS.from_user_input(crs).is_projected)
 
 

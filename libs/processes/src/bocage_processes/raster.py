@@ -97,7 +97,7 @@ def write_cog(path: Path, raster: Raster) -> None:
                 dst.set_band_description(index, band.name)
                 if band.unit:
                     dst.set_band_unit(index, band.unit)
-    except (OSError, rasterio.errors.RasterioError) as error:
+    except Exception as error:  # GDAL's own errors have no public type in common
         path.unlink(missing_ok=True)
         raise EngineFailed("write-failed", "A result could not be written.", "Try again later.") from error
 
@@ -109,7 +109,7 @@ def read_band(path: Path, reference: str = "") -> tuple[NDArray[Any], Bools, Aff
     """
     name = reference or path.name
     try:
-        with rasterio.open(path, driver=["GTiff", "COG"]) as src:
+        with rasterio.open(path, driver="GTiff") as src:
             values = src.read(1)
             valid: Bools = src.read_masks(1) > 0
             transform, crs = src.transform, src.crs
