@@ -12,16 +12,7 @@ from bocage_deploy.cluster import Cluster
 from bocage_deploy.home import Home
 
 SERVICES = ("rights", "catalogue", "processing", "tiles")
-_PASSED_ON = (
-    "BOCAGE_HOST",
-    "BOCAGE_PORT",
-    "BOCAGE_PUBLIC_URL",
-    "BOCAGE_TRUSTED_PROXIES",
-    "BOCAGE_ALLOWED_HOSTS",
-    "BOCAGE_LOG_LEVEL",
-    "BOCAGE_SLOTS",
-    "BOCAGE_MAX_MEGAPIXELS",
-)
+_OURS = frozenset({"BOCAGE_HOME", "BOCAGE_DATABASE", "BOCAGE_URL", "BOCAGE_ENGINES"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,7 @@ def programs(
     home: Home, cluster: Cluster | None, urls: Mapping[str, str], cars: Path | None, environment: Mapping[str, str]
 ) -> list[Program]:
     """Every program in the order of its start. `urls` holds each service's database URL, without a secret."""
-    shared = {name: environment[name] for name in _PASSED_ON if name in environment}
+    shared = {name: value for name, value in environment.items() if _is_setting(name)}
     shared |= {"BOCAGE_HOME": str(home.root), "PATH": environment.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8"}
     made: list[Program] = []
     if cluster is not None:
@@ -62,6 +53,11 @@ def programs(
     )
     made.append(Program("gateway", (sys.executable, "-m", "bocage_gateway"), shared, priority=120))
     return made
+
+
+def _is_setting(name: str) -> bool:
+    """What the operator set for the services; never a key, which a shell that sourced the demonstration's file has."""
+    return name.startswith("BOCAGE_") and not name.endswith("_KEY") and name not in _OURS
 
 
 def _escaped(value: str) -> str:
