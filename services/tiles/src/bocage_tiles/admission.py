@@ -1,0 +1,98 @@
+"""Who may have a picture of what: visibility first, then the token's reach, then the licence of each asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from bocage_kit.access import Caller
+from bocage_kit.audience import visible
+from bocage_kit.identity import Identity, Level
+from bocage_kit.licences import decide, licences_of
+from bocage_kit.peers import Peers
+from bocage_kit.problems import Problem, not_found, terms_required
+from bocage_kit.store import LocalStore
+from fastapi import Depends, Path, Request
+
+from bocage_tiles.assets import Source, choose, source_of
+from bocage_tiles.catalogue import Found, Items
+from bocage_tiles.drawing import Stretches
+from bocage_tiles.raster import Datasets
+
+# A client that names a file or an address is told so, rather than left to think that it was read.
+REFUSED_PARAMETERS = frozenset({"url", "urls", "src_path", "dataset", "datasets", "href", "file", "path", "source"})
+CollectionId = Annotated[str, Path(min_length=1, max_length=256)]
+ItemId = Annotated[str, Path(min_length=1, max_length=256)]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the service holds while it runs."""
+
+    items: Items
+    store: LocalStore
+    datasets: Datasets
+    stretches: Stretches
+    peers: Peers
+
+
+def parts(request: Request) -> Parts:
+    held = request.state.parts
+    assert isinstance(held, Parts)
+    return held
+
+
+def no_addresses(request: Request) -> None:
+    """400 for parameters that name files or addresses: rasters are named by collection, item and asset."""
+    for name in request.query_params:
+        if name.lower() in REFUSED_PARAMETERS:
+            raise Problem(
+                400, "address-refused", f"{name} is not accepted: name rasters by collection, item and asset."
+            )
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A caller before an item that it may see."""
+
+    identity: Identity
+    collection_id: str
+    item_id: str
+    found: Found
+    token: str | None
+    parts: Parts
+
+    @property
+    def assets(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.found.assets
+
+    async def sources(self, wanted: Sequence[str], level: Level) -> tuple[Source, ...]:
+        """The stored files of the assets asked for. Raises 403 with the terms that are missing, 404, or 400."""
+        names = choose(self.assets, wanted)
+        for name in names:
+            if name not in self.assets:
+                raise not_found(f"The asset {name[:64]}")
+        needed = {x for name in names for x in licences_of(self.found.collection, self.found.item, self.assets[name])}
+        decision = decide(self.identity, needed, level)
+        if not decision.allowed:
+            raise terms_required(await self.parts.peers.required_terms(self.identity, decision.missing, level))
+        return tuple(source_of(self.parts.store, name, self.assets[name]) for name in names)
+
+
+async def admitted(request: Request, collection_id: CollectionId, item_id: ItemId, identity: Caller) -> Admitted:
+    """404 for an item that the caller may not see, 403 for one that its tile token does not cover."""
+    held = parts(request)
+    absent = not_found("The item")
+    if "\x00" in collection_id or "\x00" in item_id:
+        raise absent
+    found = await held.items.get(collection_id, item_id)
+    if found is None or not visible(identity, found.item.get("properties") or {}):
+        raise absent
+    if identity.tiles is not None and not identity.tiles.covers(collection_id, item_id):
+        raise Problem(403, "token-scope", "The tile token does not cover this item; ask for one that names it.")
+    token = request.query_params.get("token") if identity.tiles is not None else None
+    return Admitted(identity, collection_id, item_id, found, token, held)
+
+
+AtItem = Annotated[Admitted, Depends(admitted)]
