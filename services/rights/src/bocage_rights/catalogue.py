@@ -1,0 +1,69 @@
+"""What the catalogue stores of a collection and an item: read by SQL with rights' read-only role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bocage_kit.audience import ORGANISATION_FIELD, visible
+from bocage_kit.identity import Identity
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A collection, and its item when there is one of the name."""
+
+    collection: Document
+    item: Document | None
+
+    def seen_by(self, identity: Identity) -> bool:
+        """Items of a collection that is not seen are not seen."""
+        if not (visible(identity, self.collection) or self.collection.get("id") in identity.hidden):
+            return False
+        return self.item is None or visible(identity, self.item.get("properties") or {})
+
+    def writable_by(self, identity: Identity) -> bool:
+        """Whether the caller uploads files here; results come from services alone."""
+        if not may_write_somewhere(identity) or self.collection.get("bocage:write_scope") == "service":
+            return False
+        if identity.has("catalogue:admin"):
+            return True
+        return identity.organisation is not None and self.collection.get(ORGANISATION_FIELD) == identity.organisation
+
+    def asset(self, name: str) -> Document | None:
+        found = ((self.item or {}).get("assets") or {}).get(name)
+        return found if isinstance(found, Mapping) else None
+
+
+def may_write_somewhere(identity: Identity) -> bool:
+    return identity.has("catalogue:write") or identity.has("catalogue:admin")
+
+
+async def find(connection: AsyncConnection, collection: str, item: str) -> Found | None:
+    """None when there is no such collection."""
+    if "\0" in collection + item:
+        return None
+    row = (
+        await connection.execute(
+            text("""select c.content as collection, pgstac.get_item(:item, :collection) as item
+                      from pgstac.collections c where c.id = :collection"""),
+            {"collection": collection, "item": item},
+        )
+    ).one_or_none()
+    return None if row is None else Found(row.collection, row.item)
+
+
+async def refers_to(connection: AsyncConnection, collection: str, href: str) -> bool:
+    """Whether an item of the collection names this stored object. Reads all its items: for replacements only."""
+    found = await connection.execute(
+        text("""select 1 from pgstac.items where collection = :collection
+                   and jsonb_path_exists(content -> 'assets', '$.*.href ? (@ == $href)',
+                                         jsonb_build_object('href', cast(:href as text))) limit 1"""),
+        {"collection": collection, "href": href},
+    )
+    return found.first() is not None

@@ -1,0 +1,186 @@
+"""People and their keys, for administrators and for those who manage an organisation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from bocage_kit.access import Caller
+from bocage_kit.identity import Identity, Purpose
+from bocage_kit.problems import Problem, not_found
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy import Row, text
+
+from bocage_rights import accounts
+from bocage_rights.routes.account import MintedKey, key_document
+from bocage_rights.routes.admin import MANAGER, Text, organisation_for
+from bocage_rights.state import State
+
+router = APIRouter(prefix="/rights/admin", tags=["administration"])
+
+_FORBID = ConfigDict(extra="forbid")
+Role = Literal["representative", "referent", "member"]
+
+
+class NewPerson(BaseModel):
+    model_config = _FORBID
+    name: Text
+    organisation: Text | None = Field(default=None, description="id, slug or name; absent: one's own")
+    role: Role = "member"
+    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200)] | None = None
+
+
+class PersonChange(BaseModel):
+    model_config = _FORBID
+    state: Literal["active", "suspended"] | None = None
+    role: Role | None = None
+
+
+class NewKeyFor(BaseModel):
+    """A key of a person (id) or of a service account (name)."""
+
+    model_config = _FORBID
+    person: Text | None = None
+    service: Text | None = None
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    scopes: list[str] = Field(default=[], max_length=20)
+    purpose: Purpose = "undeclared"
+    expires: AwareDatetime | None = None
+
+
+def person_document(row: Row[Any]) -> dict[str, Any]:
+    names = ("id", "organisation", "name", "email", "role", "state")
+    return {name: getattr(row, name) for name in names} | {"created": row.created_at.isoformat()}
+
+
+@router.post("/people", status_code=201, dependencies=[Depends(MANAGER)])
+async def create_person(wanted: NewPerson, caller: Caller, state: State, response: Response) -> dict[str, Any]:
+    """Idempotent by name within the organisation: 200 when the person is there."""
+    async with state.engine.begin() as connection:
+        owner = await organisation_for(connection, caller, wanted.organisation)
+        row, new = await accounts.ensure_person(connection, owner.id, wanted.name, wanted.role, wanted.email)
+    if not new:
+        response.status_code = 200
+    return person_document(row)
+
+
+@router.get("/people", dependencies=[Depends(MANAGER)])
+async def list_people(
+    caller: Caller, state: State, organisation: Annotated[str | None, Query()] = None
+) -> dict[str, Any]:
+    async with state.engine.connect() as connection:
+        everyone = organisation is None and caller.has("admin")
+        owner = None if everyone else (await organisation_for(connection, caller, organisation)).id
+        rows = await connection.execute(
+            text(f"""select {accounts.PERSON} from person p
+                      where cast(:owner as uuid) is null or organisation = cast(:owner as uuid)
+                      order by p.name limit 1000"""),  # noqa: S608
+            {"owner": owner},
+        )
+        return {"people": [person_document(row) for row in rows]}
+
+
+@router.patch("/people/{person}", dependencies=[Depends(MANAGER)])
+async def change_person(person: str, change: PersonChange, caller: Caller, state: State) -> dict[str, Any]:
+    """Suspend (the person's keys and tile tokens stop at once), reactivate, or change the role."""
+    async with state.engine.begin() as connection:
+        row = await accounts.person(connection, person)
+        if row is None or not _manages(caller, row.organisation):
+            raise not_found(f"The person {person}")
+        await connection.execute(
+            text("""update person set state = coalesce(:state, state), role = coalesce(:role, role)
+                     where id = cast(:id as uuid)"""),
+            {"id": row.id, "state": change.state, "role": change.role},
+        )
+        changed = await accounts.person(connection, row.id)
+        assert changed is not None
+    return person_document(changed)
+
+
+@router.post("/keys", status_code=201, dependencies=[Depends(MANAGER)])
+async def create_key(wanted: NewKeyFor, caller: Caller, state: State, response: Response) -> MintedKey:
+    """The secret is in this answer and nowhere else."""
+    async with state.engine.begin() as connection:
+        if (wanted.person is None) == (wanted.service is None):
+            raise Problem(422, "invalid-request", "Send either person or service.")
+        if wanted.person is not None:
+            row = await accounts.person(connection, wanted.person)
+            if row is None or not _manages(caller, row.organisation):
+                raise not_found(f"The person {wanted.person}")
+            _check_scopes(caller, wanted.scopes)
+        else:
+            await _check_service(connection, caller, wanted)
+        minted = await accounts.make_key(
+            connection,
+            state.keyring,
+            name=wanted.name,
+            scopes=wanted.scopes,
+            owner=wanted.person,
+            service=wanted.service,
+            purpose=wanted.purpose,
+            expires=wanted.expires,
+        )
+    response.headers["Cache-Control"] = "no-store"
+    return MintedKey(
+        id=minted.id,
+        key=minted.text,
+        name=wanted.name,
+        scopes=sorted(set(wanted.scopes)),
+        purpose=wanted.purpose,
+        expires=wanted.expires,
+    )
+
+
+@router.get("/keys", dependencies=[Depends(MANAGER)])
+async def list_keys(
+    caller: Caller, state: State, organisation: Annotated[str | None, Query()] = None
+) -> dict[str, Any]:
+    async with state.engine.connect() as connection:
+        everything = organisation is None and caller.has("admin")
+        owner = None if everything else (await organisation_for(connection, caller, organisation)).id
+        rows = await accounts.keys(connection, of_organisation=owner)
+    return {
+        "keys": [
+            key_document(row, caller.credential).model_dump(mode="json")
+            | {"person": row.person, "person_name": row.person_name, "service": row.service}
+            | {"organisation": row.organisation}
+            for row in rows
+        ]
+    }
+
+
+@router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(MANAGER)])
+async def revoke_key(key_id: str, caller: Caller, state: State) -> Response:
+    async with state.engine.begin() as connection:
+        row = await accounts.key(connection, key_id.replace("\0", ""))
+        if row is None or not _manages(caller, row.organisation):
+            raise not_found(f"The key {key_id}")
+        await accounts.revoke_key(connection, row.id)
+    return Response(status_code=204)
+
+
+def _manages(caller: Identity, organisation: str | None) -> bool:
+    return caller.has("admin") or (organisation is not None and organisation == caller.organisation)
+
+
+def _check_scopes(caller: Identity, scopes: list[str]) -> None:
+    if unknown := sorted(set(scopes) - accounts.PEOPLE_SCOPES):
+        known = ", ".join(sorted(accounts.PEOPLE_SCOPES))
+        raise Problem(422, "unknown-scope", f"There is no scope {', '.join(unknown)}; there are {known}.")
+    if beyond := sorted(x for x in set(scopes) if not caller.has(x)):
+        raise Problem(
+            403,
+            "scope-required",
+            f"Nobody gives a scope that they lack: {', '.join(beyond)}.",
+            required_scope=beyond[0],
+        )
+
+
+async def _check_service(connection: Any, caller: Identity, wanted: NewKeyFor) -> None:
+    if not caller.has("admin"):
+        raise not_found(f"The service account {wanted.service}")
+    known = await connection.execute(text("select 1 from service_account where name = :name"), {"name": wanted.service})
+    if known.first() is None:
+        raise not_found(f"The service account {wanted.service}")
+    if not all(x.startswith("service:") for x in wanted.scopes):
+        raise Problem(422, "unknown-scope", "A service account has scopes service:… only.")
