@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import threading
@@ -220,7 +221,7 @@ def stub_app(stub: Stub) -> FastAPI:
             async for chunk in request.stream():
                 content += chunk
                 digest.update(chunk)
-                time.sleep(stub.upload_pause)
+                await asyncio.sleep(stub.upload_pause)
             assert digest.hexdigest() == request.headers["content-sha256"]
             stub.objects[key] = content
             return {"href": stub.url + key, "size": len(content), "sha256": digest.hexdigest()}

@@ -23,9 +23,10 @@ or budget; 5 platform at fault or unreachable: try again; 6 --timeout passed; 7 
 """
 
 
-def make_app() -> typer.Typer:
+def make_app(help_for_nothing: bool = True) -> typer.Typer:
+    """`help_for_nothing`: an incomplete line shows the help, besides being an error."""
     app = typer.Typer(
-        name="bocage", help=HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        name="bocage", help=HELP, no_args_is_help=help_for_nothing, add_completion=False, pretty_exceptions_enable=False
     )
 
     @app.callback()
@@ -41,7 +42,9 @@ def make_app() -> typer.Typer:
     cli_account.register(app)
     cli_jobs.register(app)
     cli_ingest.register(app)
-    app.add_typer(cli_admin.make_app(), name="admin", help="Organisations, people, keys, grants and credits.")
+    app.add_typer(
+        cli_admin.make_app(help_for_nothing), name="admin", help="Organisations, people, keys, grants and credits."
+    )
     return app
 
 
@@ -55,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     rest = [x for x in own if x != "--json"] + list(arguments)[len(own) :]
     with Terminal(as_json) as terminal:
         try:
-            code = make_app()(rest, prog_name="bocage", obj=terminal, standalone_mode=False)
+            code = make_app(not as_json)(rest, prog_name="bocage", obj=terminal, standalone_mode=False)
         except BocageError as error:
             return _failed(terminal, error)
         except TyperException as error:

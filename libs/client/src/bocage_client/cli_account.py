@@ -40,7 +40,9 @@ def login(
         if me.get("subject") == "anonymous":
             raise BocageError(Exit.NOT_ALLOWED, "unauthenticated", "The platform does not know this key.", status=401)
     path = configuration.store(base, key)
-    terminal.result({"url": base, "file": str(path), **_who(me)}, [f"Logged in at {base} as {me.get('subject')}."])
+    terminal.result(
+        {"url": base, "file": str(path), **_who(me)}, [f"Logged in at {base} as {me.get('name') or me.get('subject')}."]
+    )
 
 
 def _asked_key() -> str:
@@ -56,33 +58,31 @@ def _asked_key() -> str:
 
 
 def _who(me: dict[str, Any]) -> dict[str, Any]:
-    return {name: me.get(name) for name in ("subject", "organisation", "category", "purpose", "scopes")}
+    return {name: me.get(name) for name in ("subject", "name", "organisation", "purpose", "scopes")}
 
 
 def whoami(context: typer.Context, json: AsJson = False) -> None:
-    """Who the platform takes you for."""
+    """Who the platform takes you for, what you may do, and what is missing."""
     client = connection(context)
     me = client.whoami()
-    lines = [f"{name}: {_plain(value)}" for name, value in me.items() if value not in (None, [], {})]
-    terminal_of(context).result(me, [f"platform: {client.transport.base}", *lines])
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(_plain(inner) for inner in value)
-    return str(value)
+    owner = (me.get("organisation") or {}).get("name")
+    lines = [
+        f"{me.get('name') or me.get('subject')}{f' of {owner}' if owner else ''} at {client.transport.base}",
+        f"Declared purpose: {me.get('purpose')}. Scopes: {', '.join(me.get('scopes') or ()) or 'none'}.",
+        *(f"+ {sentence}" for sentence in me.get("may") or ()),
+        *(f"- {missing.get('why')} {missing.get('link', '')}".rstrip() for missing in me.get("missing") or ()),
+    ]
+    terminal_of(context).result(me, lines)
 
 
 def licences(context: typer.Context, json: AsJson = False) -> None:
     """Licences, and what you may do under them."""
     found = connection(context).transport.get("/rights/licences")
-    rows = found.get("licences", []) if isinstance(found, dict) else found
-    columns = [
-        name for name in ("id", "version", "standing", "level", "reason", "title") if any(name in r for r in rows)
+    rows = [
+        {**row, "yours": row["yours"]["level"], "missing": (row["yours"].get("required") or {}).get("reason")}
+        for row in found["licences"]
     ]
-    terminal_of(context).table(found, rows, columns)
+    terminal_of(context).table(found, rows, ["id", "version", "needs_acceptance", "yours", "missing"])
 
 
 def accept(

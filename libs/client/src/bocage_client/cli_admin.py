@@ -17,8 +17,8 @@ Organisation = Annotated[str, typer.Option("--org", help="Organisation: its slug
 AnyOrganisation = Annotated[str | None, typer.Option("--org", help="Only of this organisation: its slug or id.")]
 
 
-def make_app() -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True)
+def make_app(help_for_nothing: bool = True) -> typer.Typer:
+    app = typer.Typer(no_args_is_help=help_for_nothing)
     parts: tuple[tuple[str, str, dict[str, Callable[..., None]]], ...] = (
         ("org", "Organisations.", {"create": org_create, "list": org_list, "revoke": org_revoke}),
         ("person", "People.", {"create": person_create, "list": person_list, "revoke": person_revoke}),
@@ -31,7 +31,7 @@ def make_app() -> typer.Typer:
         ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
     )
     for name, help_, commands in parts:
-        part = typer.Typer(no_args_is_help=True)
+        part = typer.Typer(no_args_is_help=help_for_nothing)
         for verb, function in commands.items():
             part.command(verb)(function)
         app.add_typer(part, name=name, help=help_)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from bocage_client import scene_item
+from bocage_client import licences, scene_item
 from bocage_client.errors import BocageError, Exit, InputError, Refused, UsageError
 from bocage_client.http import Transport
 from bocage_client.scene_item import DEFAULT_LICENCE, Details, Scene, Upload
@@ -76,6 +76,8 @@ def ingest(
     options, reporter = options or Options(), reporter or _Silent()
     scene_item.check_collection_id(collection)
     held = _ensure_collection(transport, collection, scenes, options, reporter)
+    if DEFAULT_LICENCE in held:
+        _accept_own_terms(transport, reporter)
     own = options.licence if options.licence and options.licence not in held else None
     return [_ingest_scene(transport, scene, collection, own, reporter) for scene in scenes]
 
@@ -117,6 +119,22 @@ def _ensure_collection(
             )
     held = existing.json().get("bocage:licences")
     return [str(x) for x in held] if isinstance(held, list) else []
+
+
+def _accept_own_terms(transport: Transport, reporter: Reporter) -> None:
+    """The default terms keep an organisation's images to itself; it must say yes to them before it may use them."""
+    try:
+        terms = licences.read(transport, DEFAULT_LICENCE)
+        if not terms.acceptable:
+            return
+        licences.accept(transport, terms, for_organisation=terms.needs == "organisation")
+    except Refused as error:
+        # the images can be stored all the same, and whoever may accept can do so later
+        reporter.say(
+            f"The terms {DEFAULT_LICENCE} are not accepted: {error.detail} See: bocage accept {DEFAULT_LICENCE}"
+        )
+        return
+    reporter.say(f"Accepted the terms {DEFAULT_LICENCE}, version {terms.version}, for your own images.")
 
 
 def _ingest_scene(transport: Transport, scene: Scene, collection: str, licence: str | None, reporter: Reporter) -> str:
@@ -166,7 +184,10 @@ def _ensure_uploaded(
     existing: dict[str, Any] | None,
     reporter: Reporter,
 ) -> str:
-    """The asset's link; bytes are sent only when the platform does not hold the very same."""
+    """The asset's link, as a path, for the platform may have another public address than the one used here.
+
+    Bytes are sent only when the platform does not hold the very same.
+    """
     path = f"/assets/{quote(collection, safe='')}/{quote(item, safe='')}/{upload.asset}"
     name = f"{item}/{upload.path.name}"
     asset = ((existing or {}).get("assets") or {}).get(upload.asset) or {}
@@ -175,7 +196,7 @@ def _ensure_uploaded(
     there = head.headers.get("etag", "").removeprefix("W/").strip('"') if head.status_code < 400 else ""
     if there == checksum or (head.status_code == 403 and asset.get("file:checksum") == "1220" + checksum):
         reporter.say(f"{name}: already there.")
-        return str(asset.get("href") or transport.url(path))
+        return path
     total = upload.size
     try:
         answer = transport.send(
@@ -200,7 +221,7 @@ def _ensure_uploaded(
     stored = answer.json() if answer.content else {}
     if stored.get("sha256", checksum) != checksum:
         raise BocageError(Exit.PLATFORM, "broken-upload", f"{upload.path.name} arrived damaged. Try again.")
-    return str(stored.get("href") or transport.url(path))
+    return path
 
 
 def _chunks(path: Path, name: str, total: int, reporter: Reporter) -> Iterator[bytes]:
