@@ -16,9 +16,8 @@ _FAILED_TILES = re.compile(r"Pipeline will pursue without failed tiles|all tiles
 
 # share of a resolution's time, in the order in which the engine goes (measured on CARS 1.3)
 _STAGES: Sequence[tuple[str, str, float]] = (
-    ("tie_points", "matching points", 0.30),
-    ("generate_disparity_grids", "bounding the search", 0.10),
-    ("disparity_to_depth_maps", "matching densely", 0.45),
+    ("tie_points", "matching points", 0.35),
+    ("disparity_to_depth_maps", "matching densely", 0.50),
     ("rasterize_point_cloud", "making the grid", 0.15),
 )
 _START, _LAST = 4.0, 97.0
@@ -68,6 +67,7 @@ class LogReader:
         if task == "Formatting":
             self._to(_LAST, "formatting")
             return
+        self._stage = -1
         for index, (name, label, _) in enumerate(_STAGES):
             if name != task or self._level < 0:
                 continue

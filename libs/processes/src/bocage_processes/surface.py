@@ -84,7 +84,7 @@ def read_surface(result: EngineResult, plan: StereoPlan) -> Surface:
     surface = Surface(
         heights=np.ascontiguousarray(heights[part]),
         validity=np.ascontiguousarray(validity[part]),
-        transform=transform * Affine.translation(float(cols[0]), float(rows[0])),
+        transform=transform @ Affine.translation(float(cols[0]), float(rows[0])),
         crs=plan.crs,
         quality={name: np.ascontiguousarray(values[part]) for name, values in quality.items()},
         precision_classes=classes,
@@ -142,7 +142,7 @@ def outline(surface: Surface) -> dict[str, Any]:
     has = np.zeros((rows, cols), np.bool_)
     has[: surface.heights.shape[0], : surface.heights.shape[1]] = np.isfinite(surface.heights)
     coarse = has.reshape(rows // step, step, cols // step, step).any(axis=(1, 3)).astype(np.uint8)
-    transform = surface.transform * Affine.scale(step)
+    transform = surface.transform @ Affine.scale(step)
     cell = abs(surface.transform.a) * step
     parts = [shape(geometry) for geometry, value in shapes(coarse, mask=coarse > 0, transform=transform) if value]
     whole = unary_union(parts).buffer(2 * cell).buffer(-2 * cell)
