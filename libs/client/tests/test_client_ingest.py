@@ -69,7 +69,7 @@ def test_again_is_nothing_new(stub: Stub, bocage: Bocage, write_image: Write) ->
 
 
 def test_killed_half_way_it_goes_on(stub: Stub, bocage: Bocage, write_image: Write) -> None:
-    paths = [write_image("one.tif"), write_image("two.tif", size=900)]
+    paths = [write_image("one.tif"), write_image("two.tif", size=3000)]
     stub.upload_pause = 0.05
     arguments = ["ingest", *map(str, paths), "--collection", "mine", "--json"]
     process = subprocess.Popen([str(Path(sys.executable).parent / "bocage"), *arguments], env=dict(os.environ))

@@ -127,10 +127,7 @@ def tokens(
     scope = {name: value for name, value in given.items() if value}
     if not scope:
         found = client.transport.get("/rights/tile_tokens")
-        rows = next((x for x in found.values() if isinstance(x, list)), []) if isinstance(found, dict) else found
-        terminal.table(
-            found, rows, [name for name in ("id", "scope", "expires", "revoked") if rows and name in rows[0]]
-        )
+        terminal.table(found, found["tile_tokens"], ["id", "scope", "created", "expires"])
         return
     made = client.transport.post("/rights/tile_tokens", {**scope, "ttl": int(days * 86_400)})
     terminal.result(made, [f"{name}: {value}" for name, value in made.items()])

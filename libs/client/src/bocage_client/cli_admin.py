@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -57,7 +58,7 @@ def org_list(context: typer.Context, json: AsJson = False) -> None:
 
 def org_revoke(context: typer.Context, org: str, json: AsJson = False) -> None:
     """Suspend an organisation: none of its keys works any more."""
-    _revoke(context, "organisations", org)
+    _suspend(context, "organisations", org)
 
 
 def person_create(
@@ -79,12 +80,13 @@ def person_list(context: typer.Context, org: AnyOrganisation = None, json: AsJso
 
 def person_revoke(context: typer.Context, person: str, json: AsJson = False) -> None:
     """Suspend a person: none of their keys works any more."""
-    _revoke(context, "people", person)
+    _suspend(context, "people", person)
 
 
 def key_create(
     context: typer.Context,
-    person: Annotated[str, typer.Option(help="Id of the person.")],
+    person: Annotated[str | None, typer.Option(help="Id of the person.")] = None,
+    service: Annotated[str | None, typer.Option(help="Name of a service account, instead of a person.")] = None,
     purpose: Annotated[
         str, typer.Option(help="commercial, research, public_service, education or undeclared.")
     ] = "undeclared",
@@ -94,21 +96,16 @@ def key_create(
     json: AsJson = False,
 ) -> None:
     """Make an API key. It is shown once, and never again."""
-    body = {"person": person, "name": name, "purpose": purpose, "scopes": scope or [], "days": days}
-    made = _create(context, "keys", body)
+    expires = None if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
+    body = {"person": person, "service": service, "name": name, "purpose": purpose, "scopes": scope or []}
+    made = _create(context, "keys", body | {"expires": expires})
     terminal_of(context).say(f"Keep the key of {made.get('id')} now: it cannot be shown again.")
 
 
-def key_list(
-    context: typer.Context,
-    person: Annotated[str | None, typer.Option(help="Only of this person.")] = None,
-    org: AnyOrganisation = None,
-    json: AsJson = False,
-) -> None:
+def key_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
     """List keys, without their secrets."""
-    _list(
-        context, "keys", {"person": person, "organisation": org}, ["id", "name", "person", "purpose", "scopes", "state"]
-    )
+    columns = ["id", "name", "person_name", "service", "purpose", "scopes", "expires", "revoked"]
+    _list(context, "keys", {"organisation": org}, columns)
 
 
 def key_revoke(context: typer.Context, key: str, json: AsJson = False) -> None:
@@ -120,50 +117,51 @@ def grant_create(
     context: typer.Context,
     licence: str,
     org: Organisation,
-    evidence: Annotated[str | None, typer.Option()] = None,
+    evidence: Annotated[str, typer.Option(help="Where the signed paper is.")] = "recorded by an administrator",
+    purpose: Annotated[str | None, typer.Option(help="The purpose that was agreed.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Record that an organisation has accepted a licence."""
-    _create(context, "grants", {"licence": licence, "organisation": org, "evidence": evidence})
+    """Record that an organisation has accepted a licence on paper."""
+    body = {"licence": licence, "organisation": org, "evidence": evidence, "purpose": purpose}
+    _create(context, "acceptances", body)
 
 
 def grant_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
-    """List what organisations have accepted."""
-    _list(context, "grants", {"organisation": org}, ["id", "licence", "version", "organisation", "action", "at"])
+    """What an organisation has accepted and withdrawn, newest first; your own by default."""
+    _list(context, "acceptances", {"organisation": org}, ["licence", "version", "action", "on_behalf", "purpose", "at"])
 
 
 def grant_revoke(context: typer.Context, licence: str, org: Organisation, json: AsJson = False) -> None:
-    """Withdraw an organisation's acceptance."""
-    _revoke(context, "grants", licence, {"organisation": org})
+    """Withdraw an organisation's acceptance; it takes effect at once."""
+    _revoke(context, f"acceptances/{quote(org, safe='')}", licence)
 
 
 def credits_create(
     context: typer.Context,
-    amount: Annotated[str, typer.Argument(help="Credits to add.")],
+    amount: Annotated[str, typer.Argument(help="Credits to add; below zero takes back.")],
     org: Organisation,
     reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key again adds nothing.")] = None,
     json: AsJson = False,
 ) -> None:
     """Add credits to an organisation's account."""
-    # the key keeps a repeated request from adding twice
-    _create(
-        context,
-        "credits",
-        {"organisation": org, "amount": amount, "reason": reason},
-        {"Idempotency-Key": str(uuid.uuid4())},
-    )
+    body = {"organisation": org, "amount": amount, "reason": reason}
+    # the key keeps a request whose answer was lost from adding twice
+    _create(context, "credits", body | {"idempotency_key": idempotency_key or str(uuid.uuid4())}, repeatable=True)
 
 
 def credits_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
-    """List accounts: what is available, reserved and settled."""
-    _list(context, "credits", {"organisation": org}, ["organisation", "available", "reserved", "settled"])
+    """Accounts: what is available, reserved and settled."""
+    transport = connection(context).transport
+    names = [org] if org else [str(x["id"]) for x in transport.get(f"{ROOT}/organisations")["organisations"]]
+    found = [transport.get(f"{ROOT}/organisations/{quote(name, safe='')}") for name in names]
+    rows = [{"organisation": x["slug"], **x["balance"]} for x in found]
+    terminal_of(context).table({"credits": rows}, rows, ["organisation", "available", "reserved", "settled"])
 
 
-def _create(
-    context: typer.Context, what: str, body: dict[str, Any], headers: dict[str, str] | None = None
-) -> JsonObject:
+def _create(context: typer.Context, what: str, body: dict[str, Any], repeatable: bool = False) -> JsonObject:
     given = {name: value for name, value in body.items() if value is not None}
-    made: JsonObject = connection(context).transport.post(f"{ROOT}/{what}", given, headers=headers) or {}
+    made: JsonObject = connection(context).transport.post(f"{ROOT}/{what}", given, repeatable=repeatable)
     terminal_of(context).result(made, [f"{name}: {value}" for name, value in made.items() if value is not None])
     return made
 
@@ -171,11 +169,15 @@ def _create(
 def _list(context: typer.Context, what: str, filters: dict[str, str | None], columns: list[str]) -> None:
     params = {name: value for name, value in filters.items() if value is not None}
     found = connection(context).transport.get(f"{ROOT}/{what}", params=params)
-    rows = next((x for x in found.values() if isinstance(x, list)), []) if isinstance(found, dict) else found
-    terminal_of(context).table(found, rows, [name for name in columns if not rows or any(name in row for row in rows)])
+    terminal_of(context).table(found, found[what], columns)
 
 
-def _revoke(context: typer.Context, what: str, name: str, filters: dict[str, str] | None = None) -> None:
-    answer = connection(context).transport.send("DELETE", f"{ROOT}/{what}/{quote(name, safe='')}", params=filters)
-    document = answer.json() if answer.content else {"revoked": name}
-    terminal_of(context).result(document, [f"Revoked: {name}."])
+def _suspend(context: typer.Context, what: str, name: str) -> None:
+    path = f"{ROOT}/{what}/{quote(name, safe='')}"
+    changed = connection(context).transport.send("PATCH", path, json={"state": "suspended"}, repeatable=True).json()
+    terminal_of(context).result(changed, [f"Suspended: {changed.get('name', name)}."])
+
+
+def _revoke(context: typer.Context, what: str, name: str) -> None:
+    connection(context).transport.send("DELETE", f"{ROOT}/{what}/{quote(name, safe='')}")
+    terminal_of(context).result({"revoked": name}, [f"Revoked: {name}."])

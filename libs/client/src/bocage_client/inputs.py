@@ -52,12 +52,26 @@ def schemas_of(description: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _schema(described: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema = dict(described.get("schema") or {})
+    own = described.get("schema") or {}
+    schema: dict[str, Any] = _inlined(own, own.get("$defs") or {})
     # an OGC description may repeat an input instead of asking for an array
     most = described.get("maxOccurs", 1)
     if most == "unbounded" or (isinstance(most, int) and most > 1):
         return {"type": "array", "items": schema} if "array" not in _types(schema) else schema
     return schema
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+    """With its `$ref`s replaced by what they name; recursive schemas are followed some steps only."""
+    if isinstance(schema, list):
+        return [_inlined(x, definitions, depth) for x in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = str(schema.get("$ref", "")).rpartition("/")[2]
+    if named in definitions and depth < 5:
+        rest = {name: value for name, value in schema.items() if name != "$ref"}
+        return _inlined({**definitions[named], **rest}, definitions, depth + 1)
+    return {name: _inlined(value, definitions, depth) for name, value in schema.items() if name != "$defs"}
 
 
 def _types(schema: Mapping[str, Any]) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bocage_client.errors import BocageError, Exit, JobEnded, JsonObject, Refused, refusal
-from bocage_client.http import Transport
+from bocage_client.http import Transport, document
 from bocage_client.results import Results
 
 if TYPE_CHECKING:
@@ -97,10 +97,15 @@ class Job:
     def results(self) -> Results:
         """What the job made, by output. Raises JobEnded or Refused."""
         self.check()
-        answer = self._transport.get(f"{self.path}/results")
-        if not isinstance(answer, dict):
-            answer = {"result": answer}
-        return Results(self._transport, answer)
+        if not self.id:
+            # a process that answered at once, without making a job
+            answer = self.document.get("results")
+        else:
+            sent = self._transport.send("GET", f"{self.path}/results")
+            links = {name: {"href": x["url"], "type": x.get("type")} for name, x in sent.links.items()}
+            # a job that asked for raw results by reference answers with links alone
+            answer = links if sent.status_code == 204 else document(sent)
+        return Results(self._transport, answer if isinstance(answer, dict) else {"result": answer})
 
     def _failure(self) -> JsonObject:
         for member in ("exception", "error"):

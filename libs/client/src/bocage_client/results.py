@@ -26,6 +26,7 @@ _SUFFIXES = {
     "application/xml": ".xml",
     "text/plain": ".txt",
 }
+_QUALIFIERS = {"value", "mediaType", "encoding", "schema", "format"}
 _CHUNK = 1 << 20
 
 
@@ -57,7 +58,8 @@ class Result:
             if "json" not in self.media_type:
                 raise UsageError(f"{self.name} is a file: use open() or download().", "not-a-value")
             return json.loads(self.read())
-        if isinstance(self.document, dict) and "value" in self.document and "mediaType" in self.document:
+        # an object is qualified, so that it is never taken for a link
+        if isinstance(self.document, dict) and "value" in self.document and self.document.keys() <= _QUALIFIERS:
             return self.document["value"]
         return self.document
 
