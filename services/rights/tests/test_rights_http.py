@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from bocage_kit.access import declared, undeclared_routes
+from bocage_kit.access import declarations, undeclared_routes
 from bocage_kit.identity import Level, Verifier
 from bocage_rights.app import create_app
-from fastapi.routing import APIRoute
+from fastapi import APIRouter
 
 if TYPE_CHECKING:
     from services.rights.tests.conftest import Rights
@@ -50,11 +50,20 @@ def terms(rights: Rights, who: str | None, *licences: str, level: str = "asset")
 
 
 def test_every_route_says_who_may_call_it(rights: Rights) -> None:
+    bare = APIRouter()
+    bare.add_api_route("/bare", lambda: None)
     app = create_app(rights.settings)
     assert undeclared_routes(app) == []
-    routes = [route for route in app.routes if isinstance(route, APIRoute)]
-    opened = {route.path for route in routes if (access := declared(route)) is not None and access.open}
-    assert opened == {"/healthz", "/identity", "/identity/revocations"}
+    app.include_router(bare)
+    assert undeclared_routes(app) == ["['GET'] /bare"], "the walk sees a route that says nothing"
+    app = create_app(rights.settings)
+    found = declarations(app)
+    assert len(found) > 35, "the routes of included routers count"
+    assert sorted(name for name, access in found.items() if access is not None and access.open) == [
+        "['GET'] /healthz",
+        "['GET'] /identity/revocations",
+        "['POST'] /identity",
+    ]
     assert app.openapi()["paths"].keys().isdisjoint({"/identity", "/healthz"})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem, unauthenticated
@@ -58,7 +58,7 @@ def scope(name: str) -> Access:
 Caller = Annotated[Identity, Depends(caller)]
 
 
-def declared(route: APIRoute) -> Access | None:
+def declared(route: APIRoute | RouteContext) -> Access | None:
     """The access that a route declares, or None."""
 
     def walk(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
@@ -69,10 +69,15 @@ def declared(route: APIRoute) -> Access | None:
     return next((call for call in walk(route.dependant) if isinstance(call, Access)), None)
 
 
+def declarations(app: FastAPI) -> dict[str, Access | None]:
+    """What each route of `app` declares, those of included routers too: these are not in `app.routes` themselves."""
+    return {
+        f"{sorted(route.methods or ())} {route.path}": declared(route)
+        for route in iter_route_contexts(app.routes)
+        if getattr(route, "dependant", None) is not None
+    }
+
+
 def undeclared_routes(app: FastAPI) -> list[str]:
     """Routes of `app` that say nothing of who may call them."""
-    return [
-        f"{sorted(route.methods or ())} {route.path}"
-        for route in app.routes
-        if isinstance(route, APIRoute) and declared(route) is None
-    ]
+    return [name for name, access in declarations(app).items() if access is None]

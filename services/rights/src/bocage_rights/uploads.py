@@ -68,7 +68,7 @@ async def stored_bytes(connection: AsyncConnection, organisation: str, but: str 
 
 
 async def fits(connection: AsyncConnection, store: LocalStore, target: Target, size: int, quota: int) -> bool:
-    """Whether the organisation may store `size` more. Objects that the catalogue deleted with their items are let go."""
+    """Whether the organisation may store `size` more. Objects that were deleted with their items are let go."""
     if await stored_bytes(connection, target.organisation, but=target.key) + size <= quota:
         return True
     rows = await connection.execute(
