@@ -50,14 +50,13 @@ def landing(base: str) -> dict[str, Any]:
     }
 
 
+_SUMMARY = ("id", "version", "title", "description", "keywords")
+
+
 def process_summary(process: ProcessDescription, base: str) -> dict[str, Any]:
     here = public_url(base, "processing", "processes", process.id)
     return {
-        "id": process.id,
-        "version": process.version,
-        "title": process.title,
-        "description": process.description,
-        "keywords": process.keywords,
+        **{name: process.document[name] for name in _SUMMARY},
         "jobControlOptions": [*process.modes, "dismiss"],
         "outputTransmission": ["reference" if process.publishes else "value"],
         "links": [
@@ -69,27 +68,9 @@ def process_summary(process: ProcessDescription, base: str) -> dict[str, Any]:
 
 
 def process_document(process: ProcessDescription, base: str) -> dict[str, Any]:
-    schema = process.inputs
-    required = set(schema.get("required", ()))
-    shared = {"$defs": schema["$defs"]} if "$defs" in schema else {}
-    inputs = {
-        name: {
-            "title": inner.get("title", name),
-            "description": inner.get("description", ""),
-            "minOccurs": 1 if name in required else 0,
-            "maxOccurs": 1,
-            "schema": {**inner, **shared},
-        }
-        for name, inner in schema.get("properties", {}).items()
-    }
-    outputs = {
-        name: {"title": output.title, "description": output.description, "schema": output.schema_}
-        for name, output in process.outputs.items()
-    }
     return {
+        **process.document,
         **process_summary(process, base),
-        "inputs": inputs,
-        "outputs": outputs,
         "limits": process.limits.model_dump(mode="json"),
         **({"license": process.licence} if process.licence else {}),
     }

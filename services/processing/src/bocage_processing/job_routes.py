@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from bocage_processing import documents, jobs, results
 from bocage_processing.jobs import Job
+from bocage_processing.work import ProcessDescription
 
 router = APIRouter(prefix="/processing", tags=["processing"], dependencies=[Depends(ACCOUNT)])
 _STOP_SECONDS = 4.0
@@ -33,6 +34,11 @@ async def _job(request: Request, job_id: str, caller: Identity) -> Job:
     if job is None or not (job.owner == caller.subject or "admin" in caller.scopes):
         raise documents.no_such_job()
     return job
+
+
+async def _described(request: Request, job: Job) -> ProcessDescription | None:
+    known: dict[str, ProcessDescription] = await request.state.descriptions.all()
+    return known.get(job.process)
 
 
 @router.get("/jobs", name="getJobs")
@@ -77,13 +83,15 @@ async def status_of(request: Request, job_id: str, caller: Caller) -> dict[str, 
 @router.get("/jobs/{job_id}/results", name="getResult")
 async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
     """The results of a successful job; files as links."""
-    return results.answer(_finished(await _job(request, job_id, caller)))
+    job = _finished(await _job(request, job_id, caller))
+    return results.answer(job, await _described(request, job))
 
 
 @router.get("/jobs/{job_id}/results/{output_id}", name="getResultOutput")
 async def result_of(request: Request, job_id: str, output_id: str, caller: Caller) -> Response:
     """One output; a file by redirection to its link."""
-    return results.one(_finished(await _job(request, job_id, caller)), output_id)
+    job = _finished(await _job(request, job_id, caller))
+    return results.one(job, output_id, await _described(request, job))
 
 
 @router.get("/jobs/{job_id}/logs", name="getLogs")

@@ -111,7 +111,9 @@ async def execute(
                 problem = documents.failed(job) if job.status == "failed" else documents.not_ready(job)
                 problem.headers |= monitor
                 raise problem
-            answer = results.answer(job, default="raw" if len(results.outputs_of(job)) == 1 else "document")
+            answer = results.answer(
+                job, description, default="raw" if len(results.outputs_of(job)) == 1 else "document"
+            )
             for name, value in monitor.items():
                 answer.headers.append(name, value)
             return answer

@@ -55,6 +55,8 @@ async def resolve(references: Sequence[str], identity: Identity, peers: Peers, s
     resolved: list[ResolvedItem] = []
     for reference in references:
         collection_id, _, item_id = reference.partition("/")
+        if {collection_id, item_id} & {".", ".."}:
+            raise _no_such_item(reference)  # such a segment would name another path
         if collection_id not in collections:
             collections[collection_id] = await _document(peers, f"/stac/collections/{quote(collection_id)}", reference)
         collection = collections[collection_id]

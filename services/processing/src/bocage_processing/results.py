@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse
 
 from bocage_processing.documents import no_such_output
 from bocage_processing.jobs import Job
+from bocage_processing.work import ProcessDescription
 
 
 def outputs_of(job: Job) -> dict[str, Any]:
@@ -34,8 +36,8 @@ def is_file(job: Job, name: str) -> bool:
     return name in (job.results or {}).get("files", {})
 
 
-def answer(job: Job, *, default: str = "document") -> Response:
-    """All outputs, `raw` or as a `document`, as the execute request asked."""
+def answer(job: Job, process: ProcessDescription | None, *, default: str = "document") -> Response:
+    """All outputs, `raw` or as a `document`, as the execute request asked; `process` as far as it is still known."""
     outputs = outputs_of(job)
     if (job.response or default) == "document":
         return JSONResponse({name: _qualified(value) for name, value in outputs.items()})
@@ -43,18 +45,18 @@ def answer(job: Job, *, default: str = "document") -> Response:
     if not values:
         return Response(status_code=204, headers={"Link": _link_header(outputs)} if outputs else None)
     if len(outputs) == 1:
-        return one(job, next(iter(outputs)))
-    return _multipart(job, outputs)
+        return one(job, next(iter(outputs)), process)
+    return _multipart(job, outputs, process)
 
 
-def one(job: Job, name: str) -> Response:
+def one(job: Job, name: str, process: ProcessDescription | None) -> Response:
     """One output, raw. Raises Problem."""
     outputs = outputs_of(job)
     if name not in outputs:
         raise no_such_output(job, name)
     if is_file(job, name):
         return Response(status_code=307, headers={"Location": outputs[name]["href"]})
-    content, media_type = _raw(outputs[name])
+    content, media_type = _raw(outputs[name], _schema(process, name))
     return Response(content, media_type=media_type)
 
 
@@ -63,7 +65,13 @@ def _qualified(value: Any) -> Any:
     return {"value": value} if isinstance(value, dict) and "href" not in value else value
 
 
-def _raw(value: Any) -> tuple[bytes, str]:
+def _schema(process: ProcessDescription | None, name: str) -> Mapping[str, Any]:
+    return process.outputs[name].schema_ if process and name in process.outputs else {}
+
+
+def _raw(value: Any, schema: Mapping[str, Any]) -> tuple[bytes, str]:
+    if isinstance(value, str) and schema.get("contentEncoding") == "base64" and "contentMediaType" in schema:
+        return base64.b64decode(value), str(schema["contentMediaType"])
     if isinstance(value, str):
         return value.encode(), "text/plain; charset=utf-8"
     return json.dumps(value).encode(), "application/json"
@@ -73,14 +81,14 @@ def _link_header(outputs: Mapping[str, Any]) -> str:
     return ", ".join(f'<{link["href"]}>; rel="{name}"; type="{link["type"]}"' for name, link in outputs.items())
 
 
-def _multipart(job: Job, outputs: Mapping[str, Any]) -> Response:
+def _multipart(job: Job, outputs: Mapping[str, Any], process: ProcessDescription | None) -> Response:
     boundary = uuid.uuid4().hex
     parts: list[bytes] = []
     for name, value in outputs.items():
         if is_file(job, name):
             head, body = f"Content-Location: {value['href']}\r\nContent-Type: {value['type']}", b""
         else:
-            body, media_type = _raw(value)
+            body, media_type = _raw(value, _schema(process, name))
             head = f"Content-Type: {media_type}"
         parts.append(f"--{boundary}\r\nContent-ID: <{name}>\r\n{head}\r\n\r\n".encode() + body + b"\r\n")
     return Response(

@@ -72,6 +72,7 @@ class ProcessDescription(BaseModel):
     keywords: list[str] = Field(default_factory=list)
     cores: int = 1
     limits: Limits = Field(default_factory=Limits)
+    document: dict[str, Any] = Field(description="the OGC process description, without links")
 
 
 class ProcessDescriptions(BaseModel):
@@ -87,6 +88,9 @@ def load(registry: str) -> dict[str, Process]:
 
 
 def description(process: Process, limits: Limits) -> ProcessDescription:
+    """Imports the science: for runners only."""
+    from bocage_processes.registry import describe
+
     return ProcessDescription(
         id=process.id,
         version=process.version,
@@ -100,4 +104,5 @@ def description(process: Process, limits: Limits) -> ProcessDescription:
         keywords=list(process.keywords),
         cores=min(process.cores, limits.max_cores),
         limits=limits,
+        document=describe(process, limits),
     )
