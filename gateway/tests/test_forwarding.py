@@ -27,8 +27,10 @@ class PeakMemory:
     """Samples the gateway's resident memory while a block runs."""
 
     def __init__(self, platform: Any) -> None:
-        self._platform, self._done = platform, threading.Event()
-        self.base = self.peak = platform.memory()
+        self._platform: Any = platform
+        self._done = threading.Event()
+        self.base: int = platform.memory()
+        self.peak = self.base
         self._thread = threading.Thread(target=self._sample)
 
     def _sample(self) -> None:
@@ -45,7 +47,7 @@ class PeakMemory:
 
     @property
     def added_megabytes(self) -> float:
-        return (self.peak - self.base) / MEGABYTE
+        return float((self.peak - self.base) / MEGABYTE)
 
 
 def test_each_prefix_reaches_its_service(client: httpx.Client) -> None:
