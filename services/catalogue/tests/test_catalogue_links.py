@@ -127,8 +127,9 @@ def test_every_route_says_who_may_call_it(tmp_path: Path) -> None:
     for route in routes:
         access = declared(route)
         assert access is not None
-        writes = bool(route.methods & {"PUT", "PATCH", "DELETE"}) or (
-            "POST" in route.methods and not route.path.endswith("/search")
+        methods = route.methods or set()
+        writes = bool(methods & {"PUT", "PATCH", "DELETE"}) or (
+            "POST" in methods and not route.path.endswith("/search")
         )
         assert access.account is writes, route.path
 
@@ -163,8 +164,11 @@ def test_pystac_client_opens_searches_and_counts(catalogue: Any) -> None:
     assert [item.id for item in filtered.items()] == ["l2"]
     assert [c.id for c in client.collection_search(q="links").collections()] == ["links"]
     collection = client.get_collection("links")
+    assert isinstance(collection, pystac_client.CollectionClient)
     assert [item.id for item in collection.get_items("l1")] == ["l1"]
-    assert collection.get_item("l0").assets["image"].href == f"{catalogue.url}/assets/links/l0/image"
+    item = collection.get_item("l0")
+    assert item is not None
+    assert item.assets["image"].href == f"{catalogue.url}/assets/links/l0/image"
     with pytest.raises(pystac_client.exceptions.APIError):
         list(client.search(filter={"op": "frob", "args": [1, 2]}).items())
 
@@ -204,4 +208,4 @@ def offline_registry(folder: Path) -> Any:
         path = folder / address.netloc / address.path.lstrip("/")
         return Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT7)
 
-    return Registry(retrieve=retrieve)
+    return Registry(retrieve=retrieve)  # type: ignore[call-arg]

@@ -19,6 +19,8 @@ import psycopg
 from bocage_catalogue.database import asyncpg_url
 from bocage_kit.identity import HEADER, Identity, new_key, sign
 
+DROP = "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and usename = 'bocage_catalogue'"
+
 
 def wait_for(done: Any, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
@@ -32,10 +34,7 @@ def test_connections_are_made_anew_after_the_database_dropped_them(fresh_catalog
     assert service.post("/stac/collections", json=fresh_catalogue.collection("c")).status_code == 201
     with psycopg.connect(database.admin_url.replace(f"/{database.name}", "/postgres"), autocommit=True) as connection:
         connection.execute(f"alter database {database.name} allow_connections false")
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and usename = 'bocage_catalogue'",
-            [database.name],
-        )
+        connection.execute(DROP, [database.name])
         answer = service.get("/stac/collections")
         assert answer.status_code == 503, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
@@ -47,10 +46,7 @@ def test_connections_are_made_anew_after_the_database_dropped_them(fresh_catalog
     assert service.get("/stac/collections").json()["numberMatched"] == 1
     assert service.post("/stac/collections/c/items", json=fresh_catalogue.item("i")).status_code == 201
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and usename = 'bocage_catalogue'",
-            [database.name],
-        )
+        connection.execute(DROP, [database.name])
     time.sleep(0.2)
     codes = [service.get("/stac/search").status_code for _ in range(5)]
     assert codes == [200] * 5
@@ -73,7 +69,9 @@ def test_searching_while_others_write_never_fails(fresh_catalogue: Any) -> None:
     def write(n: int) -> int:
         collection, item = "ab"[n % 2], fresh_catalogue.item(f"i{n}")
         item["properties"]["datetime"] = f"20{10 + n % 12}-01-01T00:00:00Z"
-        code: int = service.post(f"/stac/collections/{collection}/items", json=item).status_code
+        answer = service.post(f"/stac/collections/{collection}/items", json=item)
+        assert answer.status_code == 201, answer.text
+        code: int = answer.status_code
         return code
 
     with ThreadPoolExecutor(4) as pool:
@@ -108,12 +106,13 @@ def test_it_runs_as_a_process_on_its_socket(database: Any, tmp_path: Path) -> No
             page = client.get("/stac", headers={HEADER: sign(identity, key), "X-Forwarded-Host": "evil.example"})
             assert page.json()["links"][0]["href"] == "https://hub.example.org/x/stac"
             assert "evil" not in page.text
-            assert socket.stat().st_mode & 0o077 == 0
+            assert socket.parent.stat().st_mode & 0o077 == 0
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 0 or process.returncode == -signal.SIGTERM, errors[-500:]
-    assert all(json.loads(line)["service"] == "catalogue" for line in errors.splitlines())
+    strange = [line for line in errors.decode().splitlines() if not line.startswith("{")]
+    assert strange == []
 
 
 def test_options_of_libpq_alone_are_left_out() -> None:

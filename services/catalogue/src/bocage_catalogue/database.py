@@ -27,7 +27,14 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncio.TimeoutError,
 )
-_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# pgSTAC makes partitions as items come; two that make the same one meet each other half-way.
+_CONTENDED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.UndefinedTableError,
+    asyncpg.DuplicateTableError,
+)
 _ATTEMPTS = 4
 
 
@@ -99,7 +106,7 @@ class Database:
     async def reading(self) -> AsyncIterator[Connection]:
         """A connection for questions. Raises Problem 503 while the database is away, 400 for what it refuses."""
         try:
-            async with self._reading.acquire(timeout=_ACQUIRE_SECONDS) as connection:
+            async with _held(self._reading) as connection:
                 yield connection
         except _AWAY as error:
             _log.warning("database away", extra={"reason": type(error).__name__})
@@ -117,7 +124,7 @@ class Database:
     async def writing(self, *locks: str) -> AsyncIterator[Connection]:
         """A transaction in which nobody else writes what `locks` name."""
         try:
-            async with self._writing.acquire(timeout=_ACQUIRE_SECONDS) as connection, connection.transaction():
+            async with _held(self._writing) as connection, connection.transaction():
                 for lock in sorted(locks):
                     await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 7))", lock)
                 yield connection
@@ -127,7 +134,7 @@ class Database:
             raise Problem(409, "exists", "An object with this id exists already.") from error
         except asyncpg.ForeignKeyViolationError as error:
             raise Problem(404, "not-found", "The collection does not exist, or you may not see it.") from error
-        except (*_CONTENDED, asyncpg.LockNotAvailableError) as error:
+        except _CONTENDED as error:
             raise Contended from error
         except asyncpg.exceptions.PostgresError as error:
             raise refused(error) from error
@@ -156,6 +163,20 @@ async def pause(attempt: int) -> None:
     if attempt + 1 >= _ATTEMPTS:
         raise Problem(503, "contended", "Others write to this collection now; try again.", headers={"Retry-After": "1"})
     await asyncio.sleep(0.05 * 2**attempt)
+
+
+@asynccontextmanager
+async def _held(pool: Any) -> AsyncIterator[Any]:
+    """A connection of `pool`. Whatever stands in the way of one is an outage, not the request's fault."""
+    try:
+        connection = await pool.acquire(timeout=_ACQUIRE_SECONDS)
+    except (*_AWAY, asyncpg.exceptions.PostgresError) as error:
+        _log.warning("database away", extra={"reason": type(error).__name__})
+        raise unavailable() from error
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
 
 
 async def _as_json(connection: Any) -> None:

@@ -1,4 +1,4 @@
-"""The write half of the STAC API: one transaction per request, under a lock on what it names."""
+"""The write half of the STAC API: one transaction per request, one writer at a time per collection."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class WritingClient(AsyncBaseTransactionsClient):
                 raise Problem(409, "exists", f"Item {collection_id}/{taken} exists already.")
             await connection.execute("select pgstac.create_items($1)", made)
 
-        await _transaction(database, write, *(f"item {collection_id}/{name}" for name in names))
+        await _transaction(database, write, collection_id)
         if many:
             return answer({"created": names}, status=201)
         own = stac(identity.public_base, "collections", collection_id, "items", names[0])
@@ -120,7 +120,7 @@ class WritingClient(AsyncBaseTransactionsClient):
             await _seen_item(connection, identity, collection_id, item_id)
             await connection.execute("select pgstac.delete_item($1, $2)", item_id, collection_id)
 
-        await _transaction(database, write, f"item {collection_id}/{item_id}")
+        await _transaction(database, write, collection_id)
         await run_in_threadpool(self.store.delete_prefix, key_of("collections", collection_id, item_id))
         return answer({"deleted": item_id})
 
@@ -135,7 +135,7 @@ class WritingClient(AsyncBaseTransactionsClient):
                 raise Problem(409, "exists", f"Collection {name} exists already.")
             await connection.execute("select pgstac.create_collection($1)", made)
 
-        await _transaction(database, write, f"collection {name}")
+        await _transaction(database, write, name)
         location = stac(identity.public_base, "collections", name)
         return answer(present.collection(made, identity), status=201, headers={"Location": location})
 
@@ -154,7 +154,7 @@ class WritingClient(AsyncBaseTransactionsClient):
         async def write(connection: Connection) -> None:
             await connection.execute("select pgstac.delete_collection($1)", collection_id)
 
-        await _transaction(database, write, f"collection {collection_id}")
+        await _transaction(database, write, collection_id)
         await run_in_threadpool(self.store.delete_prefix, collection_prefix(collection_id))
         return answer({"deleted": collection_id})
 
@@ -170,7 +170,7 @@ class WritingClient(AsyncBaseTransactionsClient):
                 await connection.execute("select pgstac.update_item($1)", made)
             return made
 
-        made = await _transaction(database, write, f"item {collection_id}/{item_id}")
+        made = await _transaction(database, write, collection_id)
         return answer(present.item(made, rights(collection), identity), GEOJSON)
 
     async def _change_collection(self, request: Request, collection_id: str, change: Change) -> Any:
@@ -190,7 +190,7 @@ class WritingClient(AsyncBaseTransactionsClient):
                 await connection.execute("select pgstac.update_collection($1)", made)
             return made
 
-        made = await _transaction(database, write, f"collection {collection_id}")
+        made = await _transaction(database, write, collection_id)
         return answer(present.collection(made, identity))
 
     async def _item(
@@ -248,11 +248,15 @@ async def _seen_item(connection: Connection, identity: Identity, collection_id: 
     return dict(stored)
 
 
-async def _transaction(database: Database, write: Callable[[Connection], Any], *locks: str) -> Any:
-    """Run `write`; when it loses against another transaction, again."""
+async def _transaction(database: Database, write: Callable[[Connection], Any], collection: str) -> Any:
+    """Run `write` as the only writer of its collection; when it loses against another transaction, again.
+
+    One writer a collection: pgSTAC replaces an item by deleting and inserting it, so that a second writer would find
+    nothing to replace, and makes a collection's partitions while inserting.
+    """
     for attempt in attempts():
         try:
-            async with database.writing(*locks) as connection:
+            async with database.writing(f"collection {collection}") as connection:
                 return await write(connection)
         except Contended:
             await pause(attempt)
