@@ -27,8 +27,8 @@ def visible(identity: Identity, owned: Mapping[str, Any]) -> bool:
     """
     if sees_everything(identity):
         return True
-    audience = owned.get(AUDIENCE_FIELD, "public")
-    if audience == "public":
+    audience = owned.get(AUDIENCE_FIELD)
+    if audience is None or audience == "public":  # null counts as absent, as it does in SQL
         return True
     if identity.anonymous:
         return False

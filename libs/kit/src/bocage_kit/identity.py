@@ -111,7 +111,10 @@ class Verifier:
 
     def _load(self) -> KeySet:
         self._read_at = time.monotonic()
-        self._keys = KeySet.import_key_set(json.loads(self._path.read_text()))
+        try:
+            self._keys = KeySet.import_key_set(json.loads(self._path.read_text()))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("the key file holds no key set") from error
         return self._keys
 
     def verify(self, token: str, now: float | None = None) -> Identity:

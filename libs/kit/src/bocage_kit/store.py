@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 SCHEME = "store:"
-_SEGMENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}$")
+_SEGMENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}\Z")
 
 
 class BadKey(ValueError):
