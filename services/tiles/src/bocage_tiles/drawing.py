@@ -19,7 +19,18 @@ from rio_tiler.utils import render
 from bocage_tiles import expressions, ramps
 from bocage_tiles.assets import Source
 from bocage_tiles.parameters import DrawParameters, Ranges, ReadParameters
-from bocage_tiles.raster import Bands, Datasets, Grid, Reading, checked_indexes, fitted, shrink, stacked, warp
+from bocage_tiles.raster import (
+    Bands,
+    Datasets,
+    Grid,
+    Reading,
+    check_nodata,
+    checked_indexes,
+    fitted,
+    shrink,
+    stacked,
+    warp,
+)
 
 _SAMPLE = 512
 _VALIDITY: tuple[Mapping[str, Any], ...] = tuple({"value": value} for value in range(4))
@@ -108,6 +119,7 @@ def read_layers(
     layers = []
     for source in sources:
         dataset, asset = datasets.open(source), assets[source.name]
+        check_nodata(dataset, source, asked.nodata)
         if asked.bidx:
             indexes = checked_indexes(dataset, source, asked.bidx)
         elif picture and not asked.expression:

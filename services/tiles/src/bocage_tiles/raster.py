@@ -18,6 +18,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from bocage_kit.problems import Problem
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
@@ -88,7 +89,9 @@ def readable(source: Source) -> Iterator[None]:
     """Turn GDAL's errors, which name paths, into a problem that names the asset."""
     try:
         yield
-    except (RasterioError, OSError, SystemError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:
+        # GDAL keeps a thread's last error, and rasterio would raise it at the next look at any other dataset.
+        WGS84.to_wkt()
         raise Problem(
             422, "unreadable-raster", f"The asset {source.name} cannot be read as a GeoTIFF; publish a whole one."
         ) from error
@@ -134,19 +137,15 @@ def warp(datasets: Datasets, source: Source, grid: Grid, reading: Reading) -> Ba
             options = {"src_nodata": nodata, "nodata": nodata}
         elif ColorInterp.alpha not in dataset.colorinterp:
             options = {"add_alpha": True}
-        try:
-            warped = WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
-                width=grid.width,
-                height=grid.height,
-                resampling=reading.resampling,
-                **options,
-            )
-        except ValueError as error:
-            raise Problem(400, "invalid-nodata", "nodata does not fit the raster's type of number.") from error
-        with warped:
+        with WarpedVRT(
+            dataset,
+            crs=grid.crs,
+            transform=grid.transform,
+            width=grid.width,
+            height=grid.height,
+            resampling=reading.resampling,
+            **options,
+        ) as warped:
             values = warped.read(list(reading.indexes))
             outside = warped.dataset_mask() == 0
     return _finished(values, np.broadcast_to(outside, values.shape), dataset, reading)
@@ -232,3 +231,14 @@ def stacked(parts: Sequence[Bands]) -> Bands:
         return parts[0]
     values = np.concatenate([np.ma.getdata(part) for part in parts])
     return np.ma.array(values, mask=np.concatenate([np.ma.getmaskarray(part) for part in parts]))
+
+
+def check_nodata(dataset: DatasetReader, source: Source, nodata: float | None) -> None:
+    """Raises a 400 problem for a value that the raster's type of number cannot hold; GDAL would take the nearest."""
+    if nodata is None:
+        return
+    kind = np.dtype(dataset.dtypes[0])
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        if not math.isfinite(nodata) or nodata != int(nodata) or not limits.min <= nodata <= limits.max:
+            raise Problem(400, "invalid-nodata", f"The asset {source.name} holds {kind.name}: it has no such value.")
