@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from bocage_kit.identity import Identity
+from bocage_kit.identity import Identity, TileScope
+from psycopg.types.json import Json
 
 CANARY = "canary-7f3a"
 WORD = "tweet-7f3a"
@@ -174,7 +175,8 @@ def test_items_of_an_unseen_collection_are_not_found_by_search(catalogue: Any) -
 def test_a_paging_token_is_no_oracle(catalogue: Any) -> None:
     def ask(item: str) -> httpx.Response:
         token = f"next:{b'results'.hex()}:{item.encode().hex()}"
-        return catalogue.anonymous.get("/stac/search", params={"token": token, "sortby": "rank"})
+        answer: httpx.Response = catalogue.anonymous.get("/stac/search", params={"token": token, "sortby": "rank"})
+        return answer
 
     hidden, absent = ask(CANARY), ask("no-such-item")
     assert ask("a-public").status_code == 200
@@ -209,11 +211,13 @@ def test_items_loaded_past_the_api_are_filtered_too(catalogue: Any, module_datab
         for name, properties in (("bulk-open", {}), ("bulk-shut", {"bocage:audience": "owner", "bocage:owner": "x"})):
             item = catalogue.item(name, **properties) | {"collection": "results"}
             connection.execute("set search_path to pgstac, public")
-            connection.execute("select pgstac.create_item(%s::jsonb)", [psycopg.types.json.Json(item)])
+            connection.execute("select pgstac.create_item(%s::jsonb)", [Json(item)])
     found = catalogue.anonymous.get("/stac/search", params={"ids": "bulk-open,bulk-shut"}).json()
     assert [item["id"] for item in found["features"]] == ["bulk-open"]
 
 
 def test_a_tile_token_reads_no_metadata(catalogue: Any) -> None:
-    token = Identity(subject="researcher", organisation=catalogue.ours, tiles={"collections": ["results"]})  # type: ignore[arg-type]
+    token = Identity(
+        subject="researcher", organisation=catalogue.ours, tiles=TileScope(collections=frozenset({"results"}))
+    )
     assert catalogue.as_(token).get("/stac/search").status_code == 403

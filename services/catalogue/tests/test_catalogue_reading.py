@@ -74,7 +74,8 @@ def test_search_by_every_means_counts_and_finds(catalogue: Any) -> None:
 
 
 def test_paging_visits_everything_once_by_get_and_by_post(catalogue: Any) -> None:
-    client, seen = catalogue.anonymous, []
+    client = catalogue.anonymous
+    seen: list[str] = []
     page = client.get("/stac/search", params={"limit": 2, "sortby": "-eo:cloud_cover"}).json()
     while True:
         assert page["numberMatched"] == 5
@@ -87,8 +88,8 @@ def test_paging_visits_everything_once_by_get_and_by_post(catalogue: Any) -> Non
     assert seen == ["i4", "i3", "i2", "i1", "i0"]
     body: dict[str, Any] = {"limit": 3, "sortby": [{"field": "id", "direction": "asc"}]}
     page = client.post("/stac/search", json=body).json()
-    following = next(link for link in page["links"] if link["rel"] == "next")
-    page = client.post("/stac/search", json=following["body"]).json()
+    onward = next(link for link in page["links"] if link["rel"] == "next")
+    page = client.post("/stac/search", json=onward["body"]).json()
     assert [item["id"] for item in page["features"]] == ["i3", "i4"]
 
 

@@ -25,6 +25,7 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.exceptions.InternalClientError,
     asyncio.TimeoutError,
 )
 # pgSTAC makes partitions as items come; two that make the same one meet each other half-way.
@@ -60,7 +61,10 @@ def refused(error: asyncpg.exceptions.PostgresError) -> Problem:
         return Problem(503, "too-slow", "The search took too long; narrow it by collection, area or time.")
     if isinstance(error, asyncpg.RaiseError):
         return Problem(400, "invalid-request", str(error).splitlines()[0][:300])
-    if str(getattr(error, "sqlstate", "")).startswith(("22", "23", "42")):
+    state = str(getattr(error, "sqlstate", ""))
+    if state.startswith(("08", "53", "55", "57", "58")):
+        return unavailable()
+    if state.startswith(("22", "23", "42")):
         return Problem(
             400, "invalid-request", "The database can't make sense of a value or an operator of the request."
         )
