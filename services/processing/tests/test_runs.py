@@ -140,4 +140,3 @@ def test_refused_publication_goes_on_trying(served: Platform) -> None:
     assert served.ended(job)["state"] == "successful"
     posts = [path for method, path in served.peers.calls if method == "POST" and path.endswith("make/items")]
     assert posts
-

@@ -117,7 +117,10 @@ class Platform:
         self.peers.close()
 
     def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        with psycopg.connect(self.admin_url, autocommit=True, row_factory=dict_row, connect_timeout=5) as connection:
+        path = "-c search_path=processing,public"
+        with psycopg.connect(
+            self.admin_url, autocommit=True, row_factory=dict_row, connect_timeout=5, options=path
+        ) as connection:
             cursor = connection.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
