@@ -84,7 +84,10 @@ class Service:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b'{"alive": true}\n', "more_body": True})
         while True:
-            event = await queue.get()
+            try:
+                event = await asyncio.wait_for(queue.get(), 3)
+            except TimeoutError:
+                event = {"alive": True}
             if event.get("hang_up"):
                 self.listeners.discard(queue)
                 await send({"type": "http.response.body", "body": b""})

@@ -185,7 +185,8 @@ class _Paths:
         return operation
 
     def _operation_id(self, path: str, method: str, operation: Document) -> str:
-        name = f"{self._service}_{operation.get('operationId') or f'{method}_{path}'}"
+        own = str(operation.get("operationId") or f"{method}_{path}").removeprefix(f"{self._service}_")
+        name = f"{self._service}_{own}"
         name = shortened(re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_"), _LONGEST_OPERATION)
         chosen = name if name not in self._taken else shortened(f"{name}_{method}", _LONGEST_OPERATION)
         attempt = 1
