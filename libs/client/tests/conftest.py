@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import rasterio
 import uvicorn
+from affine import Affine
 from bocage_client.cli import run
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from rasterio.rpc import RPC
-from rasterio.transform import Affine
 
 KEY = "bk_researcher.secret"
 WriteImage = Callable[..., Path]

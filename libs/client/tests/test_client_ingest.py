@@ -111,7 +111,8 @@ def test_a_licence_that_differs_from_the_collections(stub: Stub, bocage: Bocage,
 
 def test_somebody_elses_collection(stub: Stub, bocage: Bocage, write_image: Write) -> None:
     stub.collections["foreign"] = {"id": "foreign"}
-    done = bocage("ingest", write_image(), "--collection", "foreign", "--json")
+    # large enough for the refusal to come while it is still being sent
+    done = bocage("ingest", write_image(size=3000), "--collection", "foreign", "--json")
     assert (done.code, json.loads(done.out)["status"]) == (3, 403)
     hidden = bocage("ingest", write_image(), "--collection", "hidden", "--json")
     assert hidden.code == 3

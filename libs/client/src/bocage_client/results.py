@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -48,8 +49,13 @@ class Result:
     def media_type(self) -> str:
         if not isinstance(self.document, dict):
             return "application/json"
-        found = self.document.get("type") or self.document.get("mediaType") or "application/octet-stream"
-        return str(found) if self.href or "value" in self.document else "application/json"
+        if self.href:
+            return str(self.document.get("type") or "application/octet-stream")
+        return str(self.document.get("mediaType") or "application/json") if self._qualified else "application/json"
+
+    @property
+    def _qualified(self) -> bool:
+        return isinstance(self.document, dict) and "value" in self.document and self.document.keys() <= _QUALIFIERS
 
     @property
     def value(self) -> Any:
@@ -59,7 +65,7 @@ class Result:
                 raise UsageError(f"{self.name} is a file: use open() or download().", "not-a-value")
             return json.loads(self.read())
         # an object is qualified, so that it is never taken for a link
-        if isinstance(self.document, dict) and "value" in self.document and self.document.keys() <= _QUALIFIERS:
+        if self._qualified:
             return self.document["value"]
         return self.document
 
@@ -79,7 +85,7 @@ class Result:
         target = Path(folder) / (self.name + _suffix(self.media_type))
         target.parent.mkdir(parents=True, exist_ok=True)
         if not self.href:
-            target.write_text(json.dumps(self.value, indent=2) + "\n", encoding="utf-8")
+            target.write_bytes(self._inline())
             return target
         part = target.with_name(target.name + ".part")
         start = part.stat().st_size if part.exists() else 0
@@ -89,6 +95,13 @@ class Result:
             raise BocageError(Exit.PLATFORM, "broken-download", f"{self.name} came damaged. Try again.")
         part.replace(target)
         return target
+
+    def _inline(self) -> bytes:
+        if self._qualified and self.document.get("encoding") == "base64":
+            return base64.b64decode(str(self.document["value"]))
+        if self._qualified and isinstance(self.value, str) and "json" not in self.media_type:
+            return self.value.encode()
+        return (json.dumps(self.value, indent=2, ensure_ascii=False) + "\n").encode()
 
     def _fetch(self, part: Path, start: int, on_bytes: OnBytes | None) -> tuple[str, str, int]:
         digest = hashlib.sha256()
