@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -230,7 +231,7 @@ def _supervise(
         listener = threading.Thread(target=_listen, args=(process, lines), daemon=True)
         listener.start()
         try:
-            read = 0
+            read = rounds = 0
             while process.poll() is None:
                 if should_stop():
                     raise Cancelled("cancelled", "The run was asked to stop.")
@@ -240,7 +241,9 @@ def _supervise(
                     )
                 read = _feed(lines, read, reader, on_log)
                 on_progress(reader.percent, reader.message)
-                peak = max(peak, _group_bytes(process.pid))
+                if rounds % 4 == 0:
+                    peak = max(peak, _group_bytes(process.pid))
+                rounds += 1
                 time.sleep(_POLL_SECONDS)
         finally:
             _kill_group(process.pid)
@@ -276,17 +279,18 @@ def _kill_group(group: int) -> None:
 
 
 def _group_bytes(group: int) -> int:
-    """Resident memory of a process group, shared pages counted once per process."""
-    page, total = os.sysconf("SC_PAGE_SIZE"), 0
+    """Memory of a process group, pages shared between processes counted once."""
+    total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            stat = (entry / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        except OSError:
+            if int((entry / "stat").read_text("ascii", "replace").rpartition(")")[2].split()[2]) != group:
+                continue
+            found = re.search(r"^Pss:\s+(\d+) kB", (entry / "smaps_rollup").read_text("ascii"), re.MULTILINE)
+        except (OSError, ValueError, IndexError):
             continue
-        if int(stat[2]) == group:
-            total += int(stat[21]) * page
+        total += int(found[1]) * 1024 if found else 0
     return total
 
 

@@ -206,9 +206,9 @@ def _run_engine(executable: Path, plan: StereoPlan, inputs: DsmInputs, context: 
 
     def on_log(line: str) -> None:
         # the engine's own paths are nobody's business but the operator's
-        if " :: WARNING :: " in line or " :: ERROR :: " in line:
-            text = line.split(" :: ")[-1].replace(str(context.folder), "…")
-            context.log(f"engine: {text}", "warning")
+        level, _, text = line.partition(" :: ")[2].partition(" :: ")
+        if level in ("WARNING", "ERROR"):
+            context.log(f"engine: {text.replace(str(context.folder), '…')}", "warning")
 
     return run_cars(
         executable,

@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.windows import Window
-from scipy.ndimage import binary_dilation, map_coordinates, spline_filter
+from scipy.ndimage import binary_dilation, map_coordinates, maximum_filter, spline_filter
 
 from bocage_processes.geomodels import open_raster
 from bocage_processes.imagery import SensorImage
@@ -26,7 +26,11 @@ Bools = NDArray[np.bool_]
 Sources = NDArray[np.uint8]
 
 _STRIP_CELLS = 1 << 20
-_NOISE_FACTOR = 3.0
+_OBLIQUE_DEG = 4.0
+"""Stereo matching thickens buildings by about a cell. Seen obliquely, what hides behind them is many cells wide, and
+taking a cell too many from another image costs little: a strict tolerance and a thicker splat then bring hidden cells
+closest to the truth. In near-vertical views the strips are narrower than a cell, and it would cost more than it gains.
+"""
 _MIN_TOLERANCE_M = 0.5
 _SAMPLE_MARGIN_PX = 16
 _MIN_COMMON_CELLS = 100
@@ -53,11 +57,11 @@ class _View:
     col: Floats
     row: Floats
 
-    def inside(self, image: SensorImage) -> Bools:
+    def inside(self, image: SensorImage, margin: float = 0.0) -> Bools:
+        """True for cells in the image, `margin` pixels off its edge or more."""
+        right, bottom = image.width - 1 - margin, image.height - 1 - margin
         with np.errstate(invalid="ignore"):
-            seen: Bools = (
-                (self.col >= 0) & (self.row >= 0) & (self.col <= image.width - 1) & (self.row <= image.height - 1)
-            )
+            seen: Bools = (self.col >= margin) & (self.row >= margin) & (self.col <= right) & (self.row <= bottom)
         return seen
 
 
@@ -80,7 +84,7 @@ def true_ortho(
     if not images:
         raise ValueError("no image")
     heights = np.where(valid, elevation, np.nan).astype(np.float32)
-    tolerance = _tolerance(heights, valid, abs(transform.a), noise_m)
+    rise = _rise(heights, valid)
     bands = images[0].bands
     values = np.full((bands, *heights.shape), np.nan, np.float32)
     source = np.zeros(heights.shape, np.uint8)
@@ -91,7 +95,9 @@ def true_ortho(
     for index, image in enumerate(images):
         view = project_cells(heights, transform, crs, image)
         inside = view.inside(image)
-        seen = inside & visible_cells(heights, view, image, abs(transform.a), tolerance)
+        oblique = _incidence(image) > _OBLIQUE_DEG
+        tolerance = np.maximum((1.0 if oblique else 3.0) * noise_m + rise, _MIN_TOLERANCE_M)
+        seen = inside & visible_cells(heights, view, image, abs(transform.a), tolerance, thicken=oblique)
         if index == 0:
             hidden = inside & ~seen
         wanted = inside if index == 0 else seen
@@ -128,11 +134,14 @@ def project_cells(heights: Floats, transform: Affine, crs: str, image: SensorIma
     return view
 
 
-def visible_cells(heights: Floats, view: _View, image: SensorImage, step: float, tolerance: Floats) -> Bools:
+def visible_cells(
+    heights: Floats, view: _View, image: SensorImage, step: float, tolerance: Floats, *, thicken: bool = False
+) -> Bools:
     """True where no higher cell covers the same place of the image.
 
     Each cell is splatted over the pixels that it covers: its step over the image's pixel size, both in metres. What
-    lies less than `tolerance` metres under the highest cell there still counts as seen.
+    lies less than `tolerance` metres under the highest cell there still counts as seen. `thicken` takes a pixel more
+    around each cell for covered.
     """
     inside = view.inside(image)
     r, c = np.nonzero(inside)
@@ -144,21 +153,50 @@ def visible_cells(heights: Floats, view: _View, image: SensorImage, step: float,
     left, above = near_col.min(), near_row.min()
     near_col -= left
     near_row -= above
-    # half the cell's width in pixels: neighbouring cells must leave no gap through which a far one is seen
-    reach = max(0, int(np.ceil(0.5 * step / image.gsd_m - 0.25)))
     width, rows = int(near_col.max()) + 1, int(near_row.max()) + 1
     top = np.full((rows, width), -np.inf, np.float32)
-    for d_row in range(-reach, reach + 1):
-        for d_col in range(-reach, reach + 1):
-            at_row, at_col = near_row + d_row, near_col + d_col
+    # a cell is a square of its own in the image: points over it, at most half a pixel apart, leave no gap
+    # through which a far cell is seen, and do not make walls thicker
+    along_row, along_col = _cell_in_image(view, inside)
+    count = max(1, int(np.ceil(2 * step / image.gsd_m)))
+    for part_row in (np.arange(count) + 0.5) / count - 0.5:
+        for part_col in (np.arange(count) + 0.5) / count - 0.5:
+            shift = part_row * along_row + part_col * along_col
+            at_col, at_row = np.rint(col + shift[0]).astype(np.int64), np.rint(row + shift[1]).astype(np.int64)
+            at_col -= left
+            at_row -= above
             ok = (at_row >= 0) & (at_col >= 0) & (at_row < rows) & (at_col < width)
             np.maximum.at(top, (at_row[ok], at_col[ok]), height[ok])
+    if thicken:
+        top = maximum_filter(top, 3)
     seen[r, c] = top[near_row, near_col] - height <= tolerance[r, c]
     return seen
 
 
-def _tolerance(heights: Floats, valid: Bools, step: float, noise_m: float) -> Floats:
-    """Metres under the highest cell. By axis the gentler of the two slopes counts: at a wall's foot, the ground's."""
+def _cell_in_image(view: _View, inside: Bools) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far one goes in the image, (columns, rows), by going one cell down and one cell to the right on level ground.
+
+    Medians over the grid: relief between neighbours hardly moves them.
+    """
+    steps = []
+    for axis in (0, 1):
+        both = inside[1:] & inside[:-1] if axis == 0 else inside[:, 1:] & inside[:, :-1]
+        moves = [
+            float(np.median(np.diff(part, axis=axis)[both])) if both.any() else 1.0 for part in (view.col, view.row)
+        ]
+        steps.append(np.array(moves))
+    return steps[0], steps[1]
+
+
+def _incidence(image: SensorImage) -> float:
+    """Of the view, degrees from the vertical, in the middle of the image."""
+    height = image.model.height_offset
+    lon, lat = image.model.localise((image.width - 1) / 2, (image.height - 1) / 2, height)
+    return image.model.viewing(float(lon), float(lat), height).incidence_deg
+
+
+def _rise(heights: Floats, valid: Bools) -> Floats:
+    """Metres within a cell and a half; by axis the gentler of the two slopes counts, at a wall's foot the ground's."""
     filled = np.where(valid, heights, np.nan)
     slopes = []
     for axis in (0, 1):
@@ -169,9 +207,8 @@ def _tolerance(heights: Floats, valid: Bools, step: float, noise_m: float) -> Fl
         pad[axis] = (0, 1)
         after = np.pad(up, pad, constant_values=np.nan)
         slopes.append(np.nan_to_num(np.fmin(before, after)))
-    rise = np.hypot(*slopes) * 1.5
-    tolerance: Floats = np.maximum(_NOISE_FACTOR * noise_m + rise, _MIN_TOLERANCE_M).astype(np.float32)
-    return tolerance
+    rise: Floats = (np.hypot(*slopes) * 1.5).astype(np.float32)
+    return rise
 
 
 def _sample(image: SensorImage, view: _View, wanted: Bools) -> Floats:

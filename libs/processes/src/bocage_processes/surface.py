@@ -32,6 +32,8 @@ Bools = NDArray[np.bool_]
 OUTSIDE, MEASURED, FILLED, REJECTED = 0, 1, 2, 3
 _ENGINE_MEASURED = 1
 MIN_VALID_FRACTION = 0.10
+MATCHING_MARGIN_PX = 10.0
+"""Nearer to an image's edge the matching window (11 pixels) and the filters after it do not fit: not processed."""
 _ALTITUDE_SLACK_M = 200.0
 _OUTLINE_CELLS = 400
 
@@ -110,14 +112,16 @@ def make_ortho(surface: Surface, plan: StereoPlan, *, naive: bool = False) -> tu
 
 
 def seen_in_stereo(heights: Floats, transform: Affine, plan: StereoPlan) -> Bools:
-    """Cells within the reference image and another; where there is no height, at the height of the nearest cell."""
+    """Cells well within the reference image and another; without a height, at the height of the nearest cell."""
     missing = ~np.isfinite(heights)
     if missing.all():
         return np.zeros(heights.shape, np.bool_)
     nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
     everywhere = heights[tuple(nearest)]
     inside = {
-        index: project_cells(everywhere, transform, plan.crs, plan.images[index]).inside(plan.images[index])
+        index: project_cells(everywhere, transform, plan.crs, plan.images[index]).inside(
+            plan.images[index], MATCHING_MARGIN_PX
+        )
         for index in {i for pair in plan.pairs for i in (pair.left, pair.right)}
     }
     seen = np.zeros(heights.shape, np.bool_)
