@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -117,6 +119,27 @@ def test_revocations_are_heard_at_once_and_refused(rights: Rights) -> None:
     thread.join(5)
 
 
+def test_a_stream_ends_when_the_database_is_no_longer_heard(rights: Rights) -> None:
+    with rights.client() as client, client.stream("GET", "/identity/revocations") as stream:
+        lines = stream.iter_lines()
+        assert next(lines)
+        with psycopg.connect(rights.database.admin_url, autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where application_name = 'rights announcements' and datname = current_database()"
+            )
+        started = time.monotonic()
+        assert all(json.loads(line) == {"alive": True} for line in lines)
+        assert time.monotonic() - started < 5
+    deadline = time.monotonic() + 5
+    while True:
+        with rights.client() as client, client.stream("GET", "/identity/revocations") as stream:
+            if stream.status_code == 200:
+                return
+            assert stream.status_code == 503 and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_bootstrap_again_revokes_the_former_keys(rights: Rights, tmp_path: Path) -> None:
     former, service = dict(rights.keys), rights.settings.secret("tiles.key").read_text()
     output = tmp_path / "keys.json"
@@ -153,3 +176,21 @@ def test_graceful_stop_does_not_wait_for_streams(rights: Rights) -> None:
         rights.stop()
         assert time.monotonic() - started < 5
     rights.start()
+
+
+def test_bootstrap_command_prints_no_secret(rights: Rights, tmp_path: Path) -> None:
+    environment = {
+        "BOCAGE_HOME": str(rights.settings.home),
+        "BOCAGE_DATABASE": rights.settings.database,
+        "PATH": "/usr/bin:/bin",
+    }
+    command = [sys.executable, "-m", "bocage_rights.bootstrap"]
+    refused = subprocess.run([*command, "--demonstration"], env=environment, capture_output=True, text=True)
+    assert refused.returncode == 2 and "--output" in refused.stderr
+    output = tmp_path / "admin.json"
+    done = subprocess.run([*command, "--admin", str(output)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    (rights.keys["admin"],) = json.loads(output.read_text()).values()
+    assert rights.keys["admin"].partition(".")[2] not in done.stderr
+    assert rights.call("admin", "GET", "/rights/admin/organisations").status_code == 200

@@ -15,6 +15,7 @@ from bocage_kit.access import declarations, undeclared_routes
 from bocage_kit.identity import Level, Verifier
 from bocage_rights.app import create_app
 from fastapi import APIRouter
+from openapi_spec_validator import validate
 
 if TYPE_CHECKING:
     from services.rights.tests.conftest import Rights
@@ -65,6 +66,13 @@ def test_every_route_says_who_may_call_it(rights: Rights) -> None:
         "['POST'] /identity",
     ]
     assert app.openapi()["paths"].keys().isdisjoint({"/identity", "/healthz"})
+
+
+def test_document_of_the_interface_is_valid(rights: Rights) -> None:
+    document = create_app(rights.settings).openapi()
+    validate(document)
+    operations = [x["operationId"] for path in document["paths"].values() for x in path.values()]
+    assert len(operations) == len(set(operations))
 
 
 def test_nothing_without_an_identity(rights: Rights) -> None:

@@ -23,10 +23,6 @@ class Announcements:
         self._streams: set[asyncio.Queue[str | None]] = set()
         self._hearing = False
 
-    @property
-    def hearing(self) -> bool:
-        return self._hearing
-
     async def listen(self) -> None:
         """Run until cancelled; reconnects for ever."""
         while True:
@@ -63,12 +59,18 @@ class Announcements:
                 stream.put_nowait(None)
             self._streams.discard(stream)
 
-    async def stream(self, alive_seconds: float) -> AsyncIterator[bytes]:
-        """Lines of NDJSON, the first at once."""
-        queue: asyncio.Queue[str | None] = asyncio.Queue(_WAITING)
+    def subscribe(self, alive_seconds: float) -> AsyncIterator[bytes] | None:
+        """Lines of NDJSON, the first at once; None when nothing can be heard now.
+
+        What is announced after this call is in the lines, however late their reader starts.
+        """
         if not self._hearing:
-            return
+            return None
+        queue: asyncio.Queue[str | None] = asyncio.Queue(_WAITING)
         self._streams.add(queue)
+        return self._lines(queue, alive_seconds)
+
+    async def _lines(self, queue: asyncio.Queue[str | None], alive_seconds: float) -> AsyncIterator[bytes]:
         try:
             yield _line({"alive": True})
             while queue in self._streams or not queue.empty():

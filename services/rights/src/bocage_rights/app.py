@@ -9,11 +9,14 @@ import threading
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
+from bocage_kit import problems
 from bocage_kit.access import undeclared_routes
 from bocage_kit.database import answers, engine, wait_until_ready
+from bocage_kit.problems import Problem
 from bocage_kit.service import equip
 from bocage_kit.store import LocalStore
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from sqlalchemy.exc import OperationalError
 
 from bocage_rights import uploads
 from bocage_rights.announcements import Announcements
@@ -65,6 +68,14 @@ def create_app(settings: RightsSettings) -> FastAPI:
         health=health,
         tokenless=identity.PATHS,
     )
+
+    @app.exception_handler(OperationalError)
+    async def on_database_down(request: Request, _error: OperationalError) -> Response:
+        problem = Problem(
+            503, "database-unavailable", "The database does not answer; try again.", headers={"Retry-After": "2"}
+        )
+        return problems.response(problem, request.scope.get("state", {}).get("request_id"))
+
     if undeclared := undeclared_routes(app):
         raise RuntimeError(f"routes that do not say who may call them: {undeclared}")
     return app

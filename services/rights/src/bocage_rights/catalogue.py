@@ -48,10 +48,18 @@ async def find(connection: AsyncConnection, collection: str, item: str) -> Found
     """None when there is no such collection."""
     if "\0" in collection + item:
         return None
+    # pgSTAC's functions need its search path; a plan that knows the collection reads one partition and not all.
+    await connection.execute(
+        text("""select set_config('search_path', 'rights, pgstac, public', true),
+                       set_config('plan_cache_mode', 'force_custom_plan', true)""")
+    )
     row = (
         await connection.execute(
-            text("""select c.content as collection, pgstac.get_item(:item, :collection) as item
-                      from pgstac.collections c where c.id = :collection"""),
+            text("""select c.content as collection,
+                           case when i.id is not null then pgstac.content_hydrate(i) end as item
+                      from pgstac.collections c
+                      left join pgstac.items i on i.collection = :collection and i.id = :item
+                     where c.id = :collection"""),
             {"collection": collection, "item": item},
         )
     ).one_or_none()

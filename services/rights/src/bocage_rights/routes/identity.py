@@ -38,10 +38,11 @@ async def exchange(credential: Credential, state: State) -> JSONResponse:
 
 @router.get("/identity/revocations")
 async def revocations(state: State) -> StreamingResponse:
-    if not state.announcements.hearing:
+    lines = state.announcements.subscribe(state.settings.alive_seconds)
+    if lines is None:
         raise Problem(503, "not-ready", "Revocations cannot be heard now; try again.", headers={"Retry-After": "1"})
     return StreamingResponse(
-        state.announcements.stream(state.settings.alive_seconds),
+        lines,
         media_type="application/x-ndjson",
         headers={"Cache-Control": "no-store"},
     )
