@@ -8,11 +8,12 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import yaml
 from bocage_processes import guard
-from bocage_processes.cars import Matching, prepare, pyramid, run_cars, settings
+from bocage_processes.cars import Matching, geoid_file, prepare, pyramid, run_cars, settings, undulation
 from bocage_processes.cars_log import LogReader, cause_of_failure
 from bocage_processes.imagery import read_image
 from bocage_processes.process import Cancelled, EngineFailed, InputRefused
@@ -260,3 +261,26 @@ def test_window_and_regularisation_set_the_matching(tmp_path: Path, plan: Stereo
     window, p1, p2 = pipeline(Matching(window=4, regularisation=0.02))
     assert window == 9
     assert 8 < p1 < p2
+
+
+def test_the_geoid_is_read_where_it_is(tmp_path: Path) -> None:
+    rows, cols = np.mgrid[0:721, 0:1441]
+    grid = tmp_path / "egm96.grd"
+    grid.write_bytes(b"\0" * 24 + (rows + cols / 10000).astype(">f4").tobytes())
+    assert float(undulation(grid, 0.0, 90.0)) == 0
+    assert float(undulation(grid, 359.75, -90.0)) == pytest.approx(720.1439, abs=1e-3)
+    assert float(undulation(grid, -0.25, 89.875)) == pytest.approx(0.6439, abs=1e-3)
+    assert undulation(grid, np.zeros((2, 3)), 45.0).shape == (2, 3)
+
+
+@pytest.mark.engine
+def test_the_geoid_that_comes_with_the_engine() -> None:
+    executable = os.environ.get("BOCAGE_CARS")
+    if not executable:
+        pytest.skip("BOCAGE_CARS does not name the engine's executable")
+    grid = geoid_file(Path(executable))
+    assert grid is not None
+    # published values of EGM96 at the poles, and south of India
+    assert float(undulation(grid, 0, 90)) == pytest.approx(13.606, abs=0.01)
+    assert float(undulation(grid, 0, -90)) == pytest.approx(-29.535, abs=0.01)
+    assert -107 < float(undulation(grid, 78.75, 4.75)) < -104

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
 from bocage_processes import guard
 from bocage_processes.cars_log import LogReader, cause_of_failure
@@ -194,16 +196,16 @@ def geoid_file(executable: Path) -> Path | None:
     return found[0] if found else None
 
 
-def undulation(grid: Path, lon: Any, lat: Any) -> Any:
+def undulation(grid: Path, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
     """EGM96 geoid height above the ellipsoid, metres, bilinear in a grid of a quarter of a degree; degrees in.
 
     The grid is an ENVI file: 24 bytes, then 721 rows from 90° N, 1441 columns from 0° E, big-endian float32.
     """
-    from scipy.ndimage import map_coordinates
-
     heights = np.fromfile(grid, ">f4", offset=24).reshape(721, 1441).astype(np.float64)
-    rows, cols = (90.0 - np.asarray(lat)) * 4, np.remainder(np.asarray(lon), 360.0) * 4
-    return map_coordinates(heights, [rows, cols], order=1, mode="nearest")
+    lon_, lat_ = np.broadcast_arrays(np.atleast_1d(lon), np.atleast_1d(lat))
+    at = np.stack([(90.0 - lat_) * 4, np.remainder(lon_, 360.0) * 4])
+    found: NDArray[np.float64] = map_coordinates(heights, at, order=1, mode="nearest")
+    return found.reshape(np.broadcast_shapes(np.shape(lon), np.shape(lat)))
 
 
 def _supervise(

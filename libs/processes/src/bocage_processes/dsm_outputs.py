@@ -96,7 +96,7 @@ def write_files(
     }
     if "performance_map" in surface.quality:
         classes = [
-            (value, f"class-{value}", f"height error foreseen from {low:g} to {high:g} m")
+            (value, f"class-{value}", _error_class(low, high))
             for value, (low, high) in sorted(surface.precision_classes.items())
         ]
         band = Band("precision", "Class of the height error foreseen by the engine", classes=classes)
@@ -148,6 +148,10 @@ def ortho_raster(surface: Surface, ortho: Ortho, plan: StereoPlan, order: Sequen
         return _raster(surface, values, bands, 0)
     values = np.concatenate([ortho.values, ortho.source[None].astype(np.float32)])
     return _raster(surface, values, bands, float("nan"))
+
+
+def _error_class(low: float, high: float) -> str:
+    return f"height error foreseen {f'from {low:g} to {high:g}' if np.isfinite(high) else f'above {low:g}'} m"
 
 
 def make_report(
