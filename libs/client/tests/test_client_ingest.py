@@ -45,6 +45,8 @@ def test_two_images_become_items(stub: Stub, bocage: Bocage, write_image: Write)
     assert asset["file:size"] == paths[1].stat().st_size
     assert item["properties"]["proj:shape"] == [120, 120]
     assert "bocage:licences" not in item["properties"], "inherited"
+    assert item["properties"]["stereo-img:group"] == "s-view-one+s-two"
+    assert (item["properties"]["stereo-img:count"], item["properties"]["stereo-img:number"]) == (2, 2)
     extent = collection["extent"]["spatial"]["bbox"][0]
     assert extent[0] <= item["bbox"][0] <= item["bbox"][2] <= extent[2]
 

@@ -79,7 +79,12 @@ def ingest(
     if DEFAULT_LICENCE in held:
         _accept_own_terms(transport, reporter)
     own = options.licence if options.licence and options.licence not in held else None
-    return [_ingest_scene(transport, scene, collection, own, reporter) for scene in scenes]
+    licence = {"bocage:licences": [own]} if own else {}
+    stereo = scene_item.stereo_fields(scenes)
+    return [
+        _ingest_scene(transport, scene, collection, {**licence, **stereo.get(scene.id, {})}, reporter)
+        for scene in scenes
+    ]
 
 
 def _assigned(images: Sequence[Path], geomodels: Sequence[Path]) -> list[Path | None]:
@@ -137,7 +142,7 @@ def _accept_own_terms(transport: Transport, reporter: Reporter) -> None:
     reporter.say(f"Accepted the terms {DEFAULT_LICENCE}, version {terms.version}, for your own images.")
 
 
-def _ingest_scene(transport: Transport, scene: Scene, collection: str, licence: str | None, reporter: Reporter) -> str:
+def _ingest_scene(transport: Transport, scene: Scene, collection: str, more: dict[str, Any], reporter: Reporter) -> str:
     path = f"/stac/collections/{quote(collection, safe='')}/items"
     known = transport.send("GET", f"{path}/{scene.id}", allow=frozenset({404}))
     existing: dict[str, Any] | None = known.json() if known.status_code != 404 else None
@@ -146,7 +151,7 @@ def _ingest_scene(transport: Transport, scene: Scene, collection: str, licence: 
         checksum = upload.sha256()
         hrefs[upload.asset] = _ensure_uploaded(transport, upload, checksum, collection, scene.id, existing, reporter)
         checksums[upload.asset] = checksum
-    wanted = scene_item.item(scene, collection, hrefs, checksums, licence)
+    wanted = scene_item.item(scene, collection, hrefs, checksums, more)
     reference = f"{collection}/{scene.id}"
     if existing is not None and scene_item.holds(existing, wanted):
         reporter.say(f"{reference}: nothing new.")

@@ -20,6 +20,7 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/view/v1.0.0/schema.json",
 ]
+STEREO = "https://stac-extensions.github.io/stereo-imagery/v1.0.0/schema.json"
 _ID = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _CHUNK = 1 << 20
 
@@ -124,10 +125,25 @@ def check_collection_id(collection: str) -> str:
     return collection
 
 
+def stereo_fields(scenes: Sequence[Scene]) -> dict[str, JsonObject]:
+    """What tells that images given together, two or three, are one stereo acquisition; by item id."""
+    if not 2 <= len(scenes) <= 3:
+        return {}
+    group = "+".join(scene.id for scene in scenes)
+    return {
+        scene.id: {"stereo-img:group": group, "stereo-img:count": len(scenes), "stereo-img:number": number}
+        for number, scene in enumerate(scenes, 1)
+    }
+
+
 def item(
-    scene: Scene, collection: str, hrefs: Mapping[str, str], checksums: Mapping[str, str], licence: str | None
+    scene: Scene,
+    collection: str,
+    hrefs: Mapping[str, str],
+    checksums: Mapping[str, str],
+    more: Mapping[str, Any] | None = None,
 ) -> JsonObject:
-    """The STAC Item; `hrefs` and `checksums` (SHA-256) by asset. `licence`: where it differs from the collection's."""
+    """The STAC Item; `hrefs` and `checksums` (SHA-256) by asset; `more`: properties besides what the image tells."""
     header, ground = scene.header, scene.ground
     properties: JsonObject = {
         "datetime": scene.taken.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -141,12 +157,11 @@ def item(
         properties["platform"] = platform
     if scene.details.instruments:
         properties["instruments"] = list(scene.details.instruments)
-    if licence:
-        properties["bocage:licences"] = [licence]
+    properties |= more or {}
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": list(EXTENSIONS),
+        "stac_extensions": [*EXTENSIONS, *([STEREO] if "stereo-img:count" in properties else [])],
         "id": scene.id,
         "collection": collection,
         "geometry": {"type": "Polygon", "coordinates": [[list(point) for point in ground.ring]]},
