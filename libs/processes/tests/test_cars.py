@@ -13,8 +13,9 @@ import psutil
 import pytest
 import yaml
 from bocage_processes import guard
-from bocage_processes.cars import Matching, geoid_file, prepare, pyramid, run_cars, settings, undulation
+from bocage_processes.cars import Matching, prepare, pyramid, run_cars, settings
 from bocage_processes.cars_log import LogReader, cause_of_failure
+from bocage_processes.geoid import geoid_file, undulation
 from bocage_processes.imagery import read_image
 from bocage_processes.process import Cancelled, EngineFailed, InputRefused
 from bocage_processes.scene import make_scene

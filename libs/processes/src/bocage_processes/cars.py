@@ -23,10 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import map_coordinates
 
 from bocage_processes import guard
 from bocage_processes.cars_log import LogReader, cause_of_failure
@@ -188,24 +185,6 @@ def prepare(plan: StereoPlan, matching: Matching, folder: Path, *, cores: int, r
     (start / "sitecustomize.py").write_text(_START_CODE.format(altitude=plan.initial_altitude or 0.001), "utf-8")
     config = settings(plan, matching, folder, cores=cores, resolutions=resolutions)
     (folder / "cars.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
-
-
-def geoid_file(executable: Path) -> Path | None:
-    """The EGM96 grid that ships with CARS, found from its executable."""
-    found = sorted(executable.absolute().parent.parent.glob("lib/python3*/site-packages/cars/conf/geoid/egm96.grd"))
-    return found[0] if found else None
-
-
-def undulation(grid: Path, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
-    """EGM96 geoid height above the ellipsoid, metres, bilinear in a grid of a quarter of a degree; degrees in.
-
-    The grid is an ENVI file: 24 bytes, then 721 rows from 90° N, 1441 columns from 0° E, big-endian float32.
-    """
-    heights = np.fromfile(grid, ">f4", offset=24).reshape(721, 1441).astype(np.float64)
-    lon_, lat_ = np.broadcast_arrays(np.atleast_1d(lon), np.atleast_1d(lat))
-    at = np.stack([(90.0 - lat_) * 4, np.remainder(lon_, 360.0) * 4])
-    found: NDArray[np.float64] = map_coordinates(heights, at, order=1, mode="nearest")
-    return found.reshape(np.broadcast_shapes(np.shape(lon), np.shape(lat)))
 
 
 def _supervise(

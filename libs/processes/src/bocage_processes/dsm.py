@@ -16,10 +16,10 @@ from bocage_processes.cars import (
     ENGINE,
     EngineResult,
     Matching,
-    geoid_file,
     run_cars,
 )
 from bocage_processes.dsm_outputs import OUTPUTS, describe_result, make_report, write_files
+from bocage_processes.geoid import geoid_file
 from bocage_processes.imagery import SensorImage, open_image
 from bocage_processes.process import (
     Context,

@@ -13,7 +13,8 @@ import rasterio
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from bocage_processes.cars import EngineResult, undulation
+from bocage_processes.cars import EngineResult
+from bocage_processes.geoid import undulation
 from bocage_processes.hillshade import hillshade, shaded_file, shaded_raster
 from bocage_processes.ortho import Ortho
 from bocage_processes.process import FileOutput, Output, Provenance, StagedItem
