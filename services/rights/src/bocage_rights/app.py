@@ -16,7 +16,7 @@ from bocage_kit.problems import Problem
 from bocage_kit.service import equip
 from bocage_kit.store import LocalStore
 from fastapi import FastAPI, Request, Response
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from bocage_rights import uploads
 from bocage_rights.announcements import Announcements
@@ -74,6 +74,11 @@ def create_app(settings: RightsSettings) -> FastAPI:
         problem = Problem(
             503, "database-unavailable", "The database does not answer; try again.", headers={"Retry-After": "2"}
         )
+        return problems.response(problem, request.scope.get("state", {}).get("request_id"))
+
+    @app.exception_handler(DataError)
+    async def on_impossible_value(request: Request, _error: DataError) -> Response:
+        problem = Problem(422, "invalid-request", "A value can be none of its kind, such as a name that holds a NUL.")
         return problems.response(problem, request.scope.get("state", {}).get("request_id"))
 
     if undeclared := undeclared_routes(app):

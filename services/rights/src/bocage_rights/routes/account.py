@@ -92,6 +92,8 @@ def key_document(row: Any, current: str | None = None) -> Key:
 @router.get("/me", dependencies=[Depends(ANYONE)])
 async def me(caller: Caller, state: State) -> dict[str, Any]:
     """Who one is here, what this credential may do, what it may not, and the link that mends it."""
+    if caller.tiles is not None:
+        raise Problem(403, "tile-token", "A tile token is good for tiles only; use an API key here.")
     async with state.engine.connect() as connection:
         known = await entries_for(connection, caller)
         person = None if caller.anonymous or caller.service else await accounts.person(connection, caller.subject)

@@ -193,6 +193,8 @@ async def withdraw(organisation: str, licence: str, caller: Caller, state: State
 
 @router.post("/credits", status_code=201, dependencies=[Depends(ADMIN)])
 async def move_credits(given: Credits, caller: Caller, state: State) -> dict[str, Any]:
+    if given.amount == 0:
+        raise Problem(422, "invalid-amount", "Send an amount above zero to grant, below zero to take back.")
     function = "credit_grant" if given.amount > 0 else "credit_adjust"
     async with state.engine.begin() as connection:
         owner = await organisation_for(connection, caller, given.organisation)
@@ -219,6 +221,8 @@ def _refused(error: DBAPIError) -> Exception:
             return Problem(402, "insufficient-credits", "The organisation has less than this available.")
         case "P0409":
             return Problem(409, "idempotency-conflict", "This idempotency key was used for another amount.")
+        case "P0422":
+            return Problem(422, "invalid-amount", "This is no amount that can be moved.")
         case _:
             return error
 
