@@ -235,6 +235,8 @@ def test_all_files_tell_their_origin_and_the_report_is_whole(result: tuple[Quote
     assert report["engine"].startswith("CARS 1.")
     assert outcome.usage.megapixels <= quote.usage.megapixels <= 2 * outcome.usage.megapixels
     assert outcome.usage.cpu_seconds <= quote.usage.cpu_seconds
+    assert outcome.usage.peak_bytes <= quote.usage.peak_bytes
+    assert outcome.usage.output_bytes <= quote.usage.output_bytes
     assert seen == sorted(seen)
     assert seen[-1] == 100
     assert outcome.properties["start_datetime"] == "2026-03-01T10:00:00Z"

@@ -40,6 +40,8 @@ _ENGINE_SHARE = (3.0, 85.0)
 _PATIENCE = 20.0
 """Times the estimate, on a busy machine."""
 _LEAST_PATIENCE_S = 1800.0
+_LEAST_MEMORY = 2_200_000_000
+"""The engine alone took 1.7 to 1.8 GB for 0.1 to 0.5 million pixels, one pair or two."""
 _ORTHO_CPU_SECONDS_PER_MPX = 12.0
 
 
@@ -98,16 +100,17 @@ class DsmInputs(BaseModel):
 def check(inputs: DsmInputs, context: Context) -> Quote:
     """Reads the images' headers and cameras; refuses, or says what a run will find and use at most."""
     plan = _plan(inputs, context)
+    memory = max(plan.memory_bytes, _LEAST_MEMORY)
     ortho_cpu = _ORTHO_CPU_SECONDS_PER_MPX * plan.megapixels * (1 + len(plan.images))
     return Quote(
         usage=Usage(
             megapixels=plan.megapixels,
             cpu_seconds=plan.cpu_seconds + ortho_cpu,
-            peak_bytes=plan.memory_bytes,
+            peak_bytes=memory,
             output_bytes=plan.output_bytes,
         ),
         seconds=plan.seconds + ortho_cpu,
-        memory_bytes=plan.memory_bytes,
+        memory_bytes=memory,
         disk_bytes=plan.disk_bytes,
         findings=plan.findings(),
         warnings=list(plan.warnings),
