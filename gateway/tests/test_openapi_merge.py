@@ -13,6 +13,7 @@ from fastapi.security import APIKeyHeader
 from openapi_spec_validator import validate
 from pydantic import BaseModel, Field, create_model
 
+pytestmark = pytest.mark.filterwarnings("ignore:Duplicate Operation ID")  # one of the troubles, made on purpose
 INFO = {"title": "All", "version": "1"}
 T = TypeVar("T")
 
