@@ -178,6 +178,38 @@ def test_a_search_body_that_makes_no_sense_is_a_400_problem(catalogue: Any, body
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 3000 + "id='x'" + ")" * 3000,
+        "NOT " * 2000 + "(id='x')",
+        "(NOT " * 20 + "id='x'" + ")" * 20,
+        "-" * 4000 + "1 = rank",
+        "- " * 500 + "1 = rank",
+        "+".join(["rank"] * 1000) + " = 1",
+        "rank" + "^1" * 1000 + " = 1",
+        " OR ".join(["id='x'"] * 4000),
+    ],
+)
+def test_filters_that_would_end_the_parser_are_refused(catalogue: Any, text: str) -> None:
+    """Each of these ends or stalls the process when it reaches the parser."""
+    answer = catalogue.anonymous.get("/stac/search", params={"filter": text})
+    assert answer.status_code == 400, answer.text[:200]
+    nested: dict[str, Any] = {"op": "=", "args": [{"property": "id"}, "x"]}
+    for _ in range(300):
+        nested = {"op": "not", "args": [nested]}
+    assert catalogue.anonymous.post("/stac/search", json={"filter": nested}).status_code == 400
+    assert catalogue.anonymous.get("/healthz").status_code == 200
+
+
+def test_a_rich_filter_is_answered(catalogue: Any) -> None:
+    clause = "(id = 'i{n}' AND (\"eo:cloud_cover\" > -1.5 OR NOT (id LIKE '%-+(x')))"
+    text = " OR ".join(clause.format(n=n) for n in range(12))
+    answer = catalogue.anonymous.get("/stac/search", params={"filter": text})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["numberMatched"] == 5
+
+
 def test_a_huge_limit_is_capped(catalogue: Any) -> None:
     assert catalogue.anonymous.get("/stac/search", params={"limit": 1_000_000}).json()["numberReturned"] == 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -25,6 +26,16 @@ _OPERATORS = frozenset(
 )
 
 
+# The parser of CQL2 text descends into itself without a bound of its own: deep nesting ends the process, and long
+# chains of signs take minutes. What follows is refused before it gets there.
+_LONGEST_TEXT = 8192
+_NESTED = 24
+_CHAINED = 48
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+_SIGNS = re.compile(r"[+*/^%]|[A-Za-z_)\"']\s*-|\bNOT\b|\bdiv\b", re.IGNORECASE)
+_REPEATED = re.compile(r"(?:[-+^]\s*){3}|(?:\bNOT\s*\(?\s*){4}", re.IGNORECASE)
+
+
 def invalid(detail: str) -> Problem:
     return Problem(400, "invalid-request", detail)
 
@@ -42,6 +53,10 @@ def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) ->
         return None
     if isinstance(filter_, str) and language != "cql2-text":
         filter_ = decode(filter_, "filter")
+    if isinstance(filter_, str):
+        _check_text(filter_)
+    else:
+        _check(filter_, 0)
     try:
         expression = Expr(filter_)
         expression.validate()
@@ -52,6 +67,19 @@ def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) ->
         raise invalid("filter must be a condition.")
     _check(found, 0)
     return found
+
+
+def _check_text(text: str) -> None:
+    """Raises Problem 400 for what the parser would not survive."""
+    if len(text) > _LONGEST_TEXT:
+        raise invalid(f"filter is longer than {_LONGEST_TEXT} characters; send it as CQL2 JSON by POST.")
+    bare = _QUOTED.sub('""', text)
+    depth = deepest = 0
+    for sign in bare:
+        depth += (sign in "([") - (sign in ")]")
+        deepest = max(deepest, depth)
+    if deepest > _NESTED or len(_SIGNS.findall(bare)) > _CHAINED or _REPEATED.search(bare):
+        raise invalid("filter is nested too deeply or has too many operators; send it as CQL2 JSON by POST.")
 
 
 def _check(node: Any, depth: int) -> None:

@@ -210,7 +210,11 @@ class ReadingClient(CoreCrudClient):
         return answer(await self._found(request, _from_parameters(kwargs), here), GEOJSON)
 
     async def post_search(self, search_request: PgstacSearch, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
-        document = search_request.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # Conditions are checked as they came: dumping them first fails on deep ones.
+        conditions = {"filter_expr", "query"}
+        document = search_request.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=conditions)
+        document["filter"] = getattr(search_request, "filter_expr", None)
+        document["query"] = getattr(search_request, "query", None)
         fields = document.get("fields") or {}
         document["fields"] = (set(fields.get("include") or ()), set(fields.get("exclude") or ()))
         document.pop("conf", None)
