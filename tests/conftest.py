@@ -62,7 +62,7 @@ def ingested(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def made(running: Running, ingested: tuple[Scene, Path, list[str]]) -> Made:
     scene, folder, items = ingested
     with running.researcher as researcher:
-        before = running.balance(researcher)
+        before = running.ledger(researcher)
         quote = researcher.post("/processing/processes/dsm/quote", json={"inputs": {"images": items}})
         assert quote.status_code == 200, quote.text
     done = running.bocage("submit", "dsm", "-i", "images=" + ",".join(items), "--wait", "--json", timeout=900)

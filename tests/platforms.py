@@ -64,8 +64,9 @@ class Running:
             [str(program), *arguments], env=environment, capture_output=True, text=True, timeout=timeout
         )
 
-    def balance(self, client: httpx.Client) -> dict[str, Any]:
-        answer = client.get("/rights/ledger")
+    def ledger(self, client: httpx.Client) -> dict[str, Any]:
+        """Balance and newest entries, as the account sees them."""
+        answer = client.get("/rights/ledger", params={"limit": 100})
         answer.raise_for_status()
         return dict(answer.json())
 

@@ -65,7 +65,7 @@ def geotiff(path: Path) -> bytes:
 def refused(running: Running, inputs: dict[str, Any]) -> httpx.Response:
     """Submit, and see that nothing was charged and no folder is left, whatever the answer."""
     with running.researcher as researcher:
-        before = running.balance(researcher)
+        before = running.ledger(researcher)
         answer = researcher.post("/processing/processes/dsm/execution", json={"inputs": inputs})
         assert 400 <= answer.status_code < 500, answer.text
         assert answer.headers["content-type"].startswith("application/problem+json")
@@ -73,7 +73,7 @@ def refused(running: Running, inputs: dict[str, Any]) -> httpx.Response:
         assert document["detail"]
         for leaked in ("Traceback", str(running.platform.home.root), "store:", "/vsi"):
             assert leaked not in answer.text
-        assert running.balance(researcher) == before
+        assert running.ledger(researcher) == before
     return answer
 
 

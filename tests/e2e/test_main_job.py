@@ -45,11 +45,11 @@ def test_the_ortho_is_near_the_truth(running: Running, made: Made, tmp_path: Pat
 
 def test_the_ledger_is_settled_to_the_price_list(running: Running, made: Made) -> None:
     with running.researcher as researcher:
-        after = running.balance(researcher)
+        after = running.ledger(researcher)
         status = researcher.get(f"/processing/jobs/{made.id}").json()
-    assert Decimal(str(after["reserved"])) == 0
-    settled = Decimal(str(after["settled"])) - Decimal(str(made.ledger_before["settled"]))
-    quoted = Decimal(str(made.quote["price"]))
+    assert Decimal(str(after["balance"]["reserved"])) == 0
+    settled = Decimal(str(after["balance"]["settled"])) - Decimal(str(made.ledger_before["balance"]["settled"]))
+    quoted = Decimal(str(made.quote["credits"]))
     usage = status["usage"]
     expected = Decimal("2") + Decimal("10") * Decimal(str(usage["megapixels"]))
     assert settled > 0
@@ -78,7 +78,7 @@ def test_nobody_else_sees_a_result_of_its_owner(running: Running, made: Made) ->
 def test_the_company_is_refused_the_restricted_scene(running: Running, made: Made) -> None:
     item = made.items[0]
     collection, name = item.split("/")
-    before = running.balance(running.company)
+    before = running.ledger(running.company)
     with running.company as company:
         assert company.get(f"/stac/collections/{collection}/items/{name}").status_code == 200
         refused = [
@@ -92,19 +92,19 @@ def test_the_company_is_refused_the_restricted_scene(running: Running, made: Mad
         terms = answer.json()["required_terms"]
         assert terms[0]["licence"] == LICENCE
         assert {"version", "title", "url", "reason", "accept_url"} <= set(terms[0])
-    assert running.balance(running.company) == before
+    assert running.ledger(running.company) == before
 
 
 def test_budget_below_the_quote_changes_nothing(running: Running, made: Made) -> None:
-    budget = str(Decimal(str(made.quote["price"])) - 1)
+    budget = str(Decimal(str(made.quote["credits"])) - 1)
     with running.researcher as researcher:
-        before = running.balance(researcher)
+        before = running.ledger(researcher)
         done = running.bocage(
             "submit", "dsm", "-i", "images=" + ",".join(made.items), "--budget", budget, "--wait", "--json"
         )
         assert done.returncode == 4, done.stdout + done.stderr
         assert json.loads(done.stdout)["status"] == 402
-        assert running.balance(researcher) == before
+        assert running.ledger(researcher) == before
 
 
 def test_pystac_client_finds_and_validates_the_result(running: Running, made: Made) -> None:

@@ -48,7 +48,7 @@ def test_ten_at_once_with_one_key_are_one_job(running: Running) -> None:
         )
         assert other.status_code == 422, other.text
         job = answers[0].headers["Location"].rsplit("/", 1)[-1]
-        entries = running.balance(researcher)["entries"]
+        entries = running.ledger(researcher)["entries"]
         assert len([e for e in entries if e.get("job") == job and e["kind"] == "reserve"]) == 1
 
 
@@ -97,7 +97,7 @@ def test_a_lost_answer_and_a_repeated_command_are_one_job(running: Running) -> N
     body = echo_input(running)
     ((name, value),) = body["inputs"].items()
     with running.researcher as researcher:
-        before = len(running.balance(researcher)["entries"])
+        before = len(running.ledger(researcher)["entries"])
         key = uuid.uuid4().hex
         arguments = ["submit", "echo", "-i", f"{name}={value}", "--wait", "--json", "--idempotency-key", key]
         first = running.bocage("--url", f"http://127.0.0.1:{proxy.port}", *arguments)
@@ -105,7 +105,7 @@ def test_a_lost_answer_and_a_repeated_command_are_one_job(running: Running) -> N
         assert proxy.lost == 1
         assert first.returncode == 0, first.stdout + first.stderr
         assert json.loads(first.stdout)["jobID"] == json.loads(second.stdout)["jobID"]
-        entries = running.balance(researcher)["entries"]
+        entries = running.ledger(researcher)["entries"]
         assert len(entries) - before <= 3
         mine = [e for e in entries if e.get("job") == json.loads(first.stdout)["jobID"]]
         assert len([e for e in mine if e["kind"] == "reserve"]) == 1
@@ -136,9 +136,9 @@ def test_a_second_organisation_by_the_command_alone(running: Running) -> None:
     job = command("submit", "echo", "-i", f"{name}={value}", "--wait", key=key)
     assert job["status"] == "successful"
     with running.client(key) as client:
-        balance = running.balance(client)
-        assert Decimal(str(balance["reserved"])) == 0
-        assert Decimal(str(balance["settled"])) > 0
+        balance = running.ledger(client)
+        assert Decimal(str(balance["balance"]["reserved"])) == 0
+        assert Decimal(str(balance["balance"]["settled"])) > 0
         assert "LicenseRef-Bocage-Demonstration" in client.get("/rights/me").text
     assert command("admin", "key", "revoke", minted["id"])
     command("whoami", key=key, code=3)

@@ -57,10 +57,10 @@ def make(running: Running, images: list[Path], collection: str, folder: Path, *o
         picture = researcher.get(f"/tiles/collections/dsm/items/{job['jobID']}/preview.png", params={"assets": "dsm"})
         assert picture.status_code == 200
         (folder / "preview.png").write_bytes(picture.content)
-        ledger = running.balance(researcher)
-        assert float(ledger["reserved"]) == 0
-        quoted = float(job["quote"]["price"])
-        settled = float(job["price"])
+        ledger = running.ledger(researcher)
+        assert float(ledger["balance"]["reserved"]) == 0
+        quoted = float(job["credits"]["quoted"])
+        settled = float(job["credits"]["charged"])
         assert 0 < settled <= quoted <= 2 * settled
     return dict(json.loads((folder / "report").read_text()))
 

@@ -62,7 +62,7 @@ def run_demo(accounts: Accounts, home: Home, say: Say) -> None:
         with connect(accounts.url, accounts.researcher) as client:
             items = _load_scene(client, home, say)
             quote = client.quote("dsm", images=items)
-            say(f"Submitting dsm on {len(items)} images; quoted at {quote['price']} credits at most.")
+            say(f"Submitting dsm on {len(items)} images; quoted at {quote['credits']} credits at most.")
             job = client.submit("dsm", images=items, audience="public")
             _watch(job)
             _print_links(client, accounts, job.document, say)
@@ -143,8 +143,8 @@ def _print_links(client: Client, accounts: Accounts, document: dict[str, Any], s
         f"  as a picture       {base}/tiles/collections/dsm/items/{job}/preview.png?assets=dsm&token={token['token']}",
         f"  for QGIS (WMTS)    {token['wmts']}",
         f"  its files          {base}/assets/dsm/{job}/dsm  (with the header X-API-Key)",
-        f"  its cost           {document.get('price')} credits; the account has {ledger['available']} left, "
-        f"{ledger['reserved']} reserved",
+        f"  its cost           {document['credits']['charged']} credits; the account has {ledger['balance']['available']} left, "
+        f"{ledger['balance']['reserved']} reserved",
         "",
         f"  everything else    {base}/   and the API at {base}/docs",
         f"  keys               .bocage/demo.env, written {time.strftime('%H:%M')}",
