@@ -132,7 +132,7 @@ def _print_links(client: Client, accounts: Accounts, document: dict[str, Any], s
     job = document["jobID"]
     base = accounts.url
     token = client.transport.post("/rights/tile_tokens", {"items": [f"dsm/{job}"], "ttl": 7 * 24 * 3600})
-    ledger = client.transport.get("/rights/ledger")
+    balance = client.transport.get("/rights/ledger")["balance"]
     # The catalogue shows a published result to everybody at once; say so only when it is so.
     with connect(base, accounts.company) as company:
         company.transport.get(f"/stac/collections/dsm/items/{job}")
@@ -143,8 +143,8 @@ def _print_links(client: Client, accounts: Accounts, document: dict[str, Any], s
         f"  as a picture       {base}/tiles/collections/dsm/items/{job}/preview.png?assets=dsm&token={token['token']}",
         f"  for QGIS (WMTS)    {token['wmts']}",
         f"  its files          {base}/assets/dsm/{job}/dsm  (with the header X-API-Key)",
-        f"  its cost           {document['credits']['charged']} credits; the account has {ledger['balance']['available']} left, "
-        f"{ledger['balance']['reserved']} reserved",
+        f"  its cost           {document['credits']['charged']} credits; "
+        f"the account has {balance['available']} left, {balance['reserved']} reserved",
         "",
         f"  everything else    {base}/   and the API at {base}/docs",
         f"  keys               .bocage/demo.env, written {time.strftime('%H:%M')}",
