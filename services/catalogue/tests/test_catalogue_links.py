@@ -90,7 +90,7 @@ def test_links_are_right_behind_every_base(catalogue: Any, base: str) -> None:
 segments = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=8)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scheme=st.sampled_from(["http", "https"]),
     host=st.lists(st.text("abcxyz", min_size=1, max_size=6), min_size=1, max_size=3).map(".".join),

@@ -153,6 +153,14 @@ def test_an_external_asset_is_kept_as_it_is(catalogue: Any) -> None:
     assert catalogue.researcher.get(f"{ITEMS}/external").json()["assets"]["image"] == link
 
 
+def test_alternates_lead_to_the_web_alone(catalogue: Any) -> None:
+    for href in ("s3://bucket/key", "store:results/dsm/j/1/dsm.tif", "file:///etc/passwd"):
+        link = asset("https://example.org/a.tif", **{"bocage:external": True, "alternate": {"s3": {"href": href}}})
+        answer = catalogue.researcher.post(ITEMS, json=catalogue.item("alternate", {"image": link}))
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["asset"] == "image"
+
+
 def test_an_uploaded_asset_is_stored_by_key_and_shown_by_link(catalogue: Any) -> None:
     item = catalogue.item("up", {"image": uploaded(catalogue, "up")})
     assert catalogue.researcher.post(ITEMS, json=item).status_code == 201

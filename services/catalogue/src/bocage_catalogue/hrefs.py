@@ -51,6 +51,10 @@ class AssetHrefs:
         for name, asset in assets.items():
             if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
                 raise _refused(name, "it has no href.")
+            alternates = asset.get("alternate")
+            for other in alternates.values() if isinstance(alternates, dict) else ():
+                if not isinstance(other, dict) or not _web(str(other.get("href", ""))):
+                    raise _refused(name, "its alternate links must be http(s) links.")
             resolved[name] = {**asset, "href": self._href(name, asset, stored.get(name))}
         return resolved
 
