@@ -41,6 +41,7 @@ def service(
     made = Service("", home, key, module_database.admin_url, heights, bbox)
     load(made)
     environment = dict(os.environ) | {"BOCAGE_HOME": str(home), "BOCAGE_DATABASE": module_database.url("tiles")}
+    environment["BOCAGE_TILES_ITEM_SECONDS"] = "1"
     errors = (home / "errors.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, stderr=errors, text=True

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import httpx
 import numpy as np
 import pytest
 from bocage_kit.access import undeclared_routes
@@ -115,6 +119,25 @@ def test_gdal_reads_the_tiles_in_their_place(service: Service, tmp_path: Path, k
     assert likeness(0, 0) >= 0.95
     for down, right in ((-2, 0), (2, 0), (0, -2), (0, 2)):
         assert likeness(down, right) < likeness(0, 0)
+
+
+def test_the_program_serves_on_its_socket_and_stops(service: Service, module_database: Any, tmp_path: Path) -> None:
+    shutil.copytree(service.home / "identity", tmp_path / "identity")
+    environment = dict(os.environ) | {"BOCAGE_HOME": str(tmp_path), "BOCAGE_DATABASE": module_database.url("tiles")}
+    process = subprocess.Popen([sys.executable, "-m", "bocage_tiles"], env=environment)
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "run" / "tiles.sock"))) as client:
+            for _ in range(200):
+                try:
+                    answer = client.get("http://tiles/healthz")
+                    break
+                except httpx.TransportError:
+                    assert process.poll() is None
+                    time.sleep(0.1)
+            assert answer.status_code == 200 and answer.json()["database"] == "ok"
+    finally:
+        process.terminate()
+    assert process.wait(20) in (0, -15)
 
 
 def test_every_route_says_who_may_call_it_and_is_described(tmp_path: Path) -> None:

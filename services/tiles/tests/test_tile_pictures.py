@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import morecantile
@@ -12,10 +13,16 @@ import numpy as np
 import pytest
 import rasterio
 from bocage_tiles import ramps
+from bocage_tiles.assets import Source
+from bocage_tiles.drawing import Stretches, draw, plan
+from bocage_tiles.maps import extent, tile_bounds
+from bocage_tiles.parameters import DrawParameters
+from bocage_tiles.raster import Datasets, Grid
 from numpy.typing import NDArray
-from rasterio.transform import from_bounds
+from rasterio.crs import CRS
+from rasterio.transform import from_bounds, from_origin
 from rasterio.warp import transform
-from tiles_service import CELL, NORTH, SIZE, WEST, Service
+from tiles_service import CELL, NORTH, SIZE, WEST, Service, write_raster
 
 TMS = morecantile.tms.get("WebMercatorQuad")
 
@@ -213,3 +220,37 @@ def test_ramps_and_legends(service: Service) -> None:
     assert strip.shape == (4, 300, 20)
     assert tuple(strip[:, 0, 0]) == tuple(relief["255"]) and tuple(strip[:, -1, 0]) == tuple(relief["0"])
     assert service.get("/tiles/colorMaps/nothing").status_code == 404
+
+
+def test_classes_without_colours_get_some_and_nothing_stays_clear() -> None:
+    found = ramps.class_colours(
+        [{"value": 0, "name": "outside"}, {"value": 1, "name": "measured"}, {"value": 7, "color_hint": "0a0b0c"}]
+    )
+    assert found[0][3] == 0 and found[1][3] == 255 and found[7] == (10, 11, 12, 255)
+    # A class of value 0 is a class like another.
+    assert ramps.class_colours([{"value": 0, "name": "best"}])[0][3] == 255
+
+
+@pytest.mark.parametrize(
+    ("crs", "west", "north", "cell"),
+    [
+        ("EPSG:32760", 800_000, 6_000_000, 100),
+        ("EPSG:3035", 3_000_000, 3_000_000, 50),
+        ("EPSG:4326", -180, 90, 0.36),
+        ("EPSG:2975", 300_000, 7_650_000, 10),
+    ],
+)
+def test_tiles_near_and_far_of_any_projection(tmp_path: Path, crs: str, west: int, north: int, cell: float) -> None:
+    path = tmp_path / "dsm.tif"
+    values = np.add.outer(np.arange(500), np.arange(1000)).astype("float32")[None]
+    write_raster(path, values, crs=crs, transform=from_origin(west, north, cell, cell))
+    datasets, source = Datasets(4), Source("dsm", path, path.stat().st_size, path.stat().st_mtime_ns)
+    found = extent(datasets, [source])
+    drawing = plan(datasets, Stretches(datasets), {"dsm": {}}, [source], DrawParameters())
+    assert drawing.ramp == "relief" and found.minzoom <= found.maxzoom
+    for zoom in range(found.maxzoom + 1):
+        for lon, lat in (((found.bounds[0] + found.bounds[2]) / 2, (found.bounds[1] + found.bounds[3]) / 2), (9, 9)):
+            tile = TMS.tile(lon, lat, zoom)
+            grid = Grid(CRS.from_epsg(3857), tile_bounds(tile.z, tile.x, tile.y), 256, 256)
+            drawn = draw(datasets, drawing, grid)
+            assert lon == 9 or drawn[3].any()

@@ -72,9 +72,9 @@ def test_a_change_of_audience_counts_within_seconds(service: Service) -> None:
     service.load_item(
         service.item("changing", {"dsm": asset}, **{"bocage:audience": "owner", "bocage:owner": "somebody"})
     )
-    deadline = time.monotonic() + 6
+    deadline = time.monotonic() + 2
     while time.monotonic() < deadline and service.get(path, service.anybody).status_code == 200:
-        time.sleep(0.5)
+        time.sleep(0.2)
     assert service.get(path, service.anybody).status_code == 404
 
 
@@ -263,7 +263,7 @@ def test_bad_input_is_the_client_s_fault(service: Service, tail: str, asked: dic
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("name", ["a%00b", "%2e%2e", "a'b", "x" * 300, "é"])
+@pytest.mark.parametrize("name", ["a%00b", "%ff%fe", "%ed%a0%80", "%2e%2e", "a'b", "x" * 300, "é"])
 def test_strange_names_are_just_absent(service: Service, name: str) -> None:
     for path in (f"/tiles/collections/{name}/items/result/info", f"/tiles/collections/dsm/items/{name}/info"):
         assert service.get(path, service.researcher).status_code in (404, 422)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bocage_kit.problems import Problem
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 _ITEM = text("select pgstac.get_item(:item, :collection), pgstac.get_collection(:collection)")
@@ -56,7 +56,7 @@ class Items:
         try:
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_ITEM, {"item": item, "collection": collection})).one_or_none()
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise Problem(
                 503, "catalogue-unavailable", "The catalogue does not answer; try again.", headers={"Retry-After": "2"}
             ) from error

@@ -33,7 +33,12 @@ from bocage_tiles.raster import (
 )
 
 _SAMPLE = 512
-_VALIDITY: tuple[Mapping[str, Any], ...] = tuple({"value": value} for value in range(4))
+_VALIDITY: tuple[Mapping[str, Any], ...] = (
+    {"value": 0, "name": "outside"},
+    {"value": 1, "name": "measured"},
+    {"value": 2, "name": "filled"},
+    {"value": 3, "name": "hidden"},
+)
 
 
 @dataclass(frozen=True)

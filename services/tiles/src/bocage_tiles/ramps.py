@@ -26,9 +26,8 @@ _RELIEF_STOPS: tuple[tuple[float, tuple[int, int, int]], ...] = (
     (0.85, (223, 200, 178)),
     (1.00, (255, 252, 250)),
 )
-# Classes without a colour of their own, in the order of their values; the first is taken as "nothing here".
+# Classes without a colour of their own, in their order.
 _CLASS_COLOURS: tuple[Colour, ...] = (
-    (0, 0, 0, 0),
     (46, 125, 80, 255),
     (240, 178, 50, 255),
     (190, 60, 60, 255),
@@ -36,6 +35,7 @@ _CLASS_COLOURS: tuple[Colour, ...] = (
     (140, 90, 170, 255),
     (120, 120, 120, 255),
 )
+_NOTHING = frozenset({"outside", "none", "nodata", "no data", "no_data", "background"})
 
 
 def relief() -> dict[int, Colour]:
@@ -69,21 +69,24 @@ def _colour(value: Sequence[Any]) -> Colour:
 
 
 def class_colours(classes: Sequence[Mapping[str, Any]]) -> dict[int, Colour]:
-    """Colours of `classification:classes`: each class's `color_hint`, else one of ours; `nodata` classes are clear."""
+    """Colours of `classification:classes`: each class's `color_hint`, else one of ours.
+
+    Classes that mean "nothing here" are clear.
+    """
     colours: dict[int, Colour] = {}
-    for position, entry in enumerate(classes[:256]):
+    coloured = 0
+    for entry in classes[:256]:
         value = entry.get("value")
         if not isinstance(value, int):
             continue
         hint = str(entry.get("color_hint") or "")
-        if entry.get("nodata"):
+        if entry.get("nodata") or str(entry.get("name", "")).lower() in _NOTHING:
             colours[value] = (0, 0, 0, 0)
         elif len(hint) == 6 and all(sign in "0123456789abcdefABCDEF" for sign in hint):
             colours[value] = (int(hint[:2], 16), int(hint[2:4], 16), int(hint[4:], 16), 255)
         else:
-            # A first class of value 0 is what lies outside; any other first class is a class like the rest.
-            clear = position == 0 and value == 0
-            colours[value] = _CLASS_COLOURS[0] if clear else _CLASS_COLOURS[1 + (position - 1) % 6]
+            colours[value] = _CLASS_COLOURS[coloured % len(_CLASS_COLOURS)]
+            coloured += 1
     return colours
 
 

@@ -112,13 +112,16 @@ def geographic_bounds(dataset: DatasetReader, source: Source) -> Bounds:
     """(west, south, east, north) in degrees."""
     with readable(source):
         west, south, east, north = transform_bounds(crs_of(dataset, source), WGS84, *dataset.bounds)
+    if west > east:
+        # Across the antimeridian: the whole turn holds it.
+        west, east = -180.0, 180.0
     return max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)
 
 
 def pixel_size(dataset: DatasetReader, target: CRS, source: Source) -> float:
     """Size of a pixel at the middle of the dataset, in units of `target`."""
-    x, y = dataset.transform * (dataset.width / 2, dataset.height / 2)
-    right, below = dataset.transform * (dataset.width / 2 + 1, dataset.height / 2 + 1)
+    x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)
+    right, below = dataset.transform @ (dataset.width / 2 + 1, dataset.height / 2 + 1)
     with readable(source):
         xs, ys = transform(crs_of(dataset, source), target, [x, right], [y, below])
     return math.hypot(xs[1] - xs[0], ys[1] - ys[0]) / math.sqrt(2)
@@ -156,9 +159,11 @@ def _overview(dataset: DatasetReader, crs: CRS, grid: Grid) -> int | None:
     factors = dataset.overviews(1)
     if not factors:
         return None
-    west, south, east, north = grid.bounds
-    x, y = (west + east) / 2, (south + north) / 2
-    step_x, step_y = (east - west) / grid.width, (north - south) / grid.height
+    step_x = (grid.bounds[2] - grid.bounds[0]) / grid.width
+    step_y = (grid.bounds[3] - grid.bounds[1]) / grid.height
+    # Scale where the data are: the middle of a far tile may lie outside the dataset's projection.
+    middle = dataset.transform @ (dataset.width / 2, dataset.height / 2)
+    (x,), (y,) = transform(crs, grid.crs, [middle[0]], [middle[1]])
     xs, ys = transform(grid.crs, crs, [x, x + step_x, x], [y, y, y + step_y])
     steps = [math.hypot(xs[i] - xs[0], ys[i] - ys[0]) for i in (1, 2)]
     if not all(map(math.isfinite, steps)):
@@ -192,7 +197,7 @@ def at_point(datasets: Datasets, source: Source, longitude: float, latitude: flo
     dataset = datasets.open(source)
     with readable(source):
         xs, ys = transform(WGS84, crs_of(dataset, source), [longitude], [latitude])
-        column, row = ~dataset.transform * (xs[0], ys[0])
+        column, row = ~dataset.transform @ (xs[0], ys[0])
         inside = math.isfinite(column) and math.isfinite(row)
         if not inside or not (0 <= column < dataset.width and 0 <= row < dataset.height):
             raise Problem(404, "outside", f"The point lies outside the asset {source.name}.")
