@@ -48,14 +48,14 @@ def readable(
         path,
         endpoint,
         methods=["GET"],
-        operation_id=operation,
+        operation_id=f"tiles-{operation}",
         summary=summary,
         tags=[tag],
         responses={**described, **_REFUSALS},
         **options,
     )
     router.add_api_route(
-        path, endpoint, methods=["HEAD"], operation_id=f"{operation}-head", include_in_schema=False, **options
+        path, endpoint, methods=["HEAD"], operation_id=f"tiles-{operation}-head", include_in_schema=False, **options
     )
 
 
