@@ -137,11 +137,11 @@ def _instant(moment: datetime) -> str:
 
 
 def _links(job: Job, licences: Iterable[str]) -> list[dict[str, Any]]:
-    base = job.public_base
+    """Paths of this platform: the catalogue makes them public links of whoever asks."""
     links = [
         {
             "rel": _DERIVED,
-            "href": public_url(base, "stac", "collections", item["collection"], "items", item["item"]),
+            "href": public_url("", "stac", "collections", item["collection"], "items", item["item"]),
             "type": "application/geo+json",
             "title": item["reference"],
         }
@@ -150,7 +150,7 @@ def _links(job: Job, licences: Iterable[str]) -> list[dict[str, Any]]:
     links += [
         {
             "rel": "license",
-            "href": public_url(base, "rights", "licences", licence),
+            "href": public_url("", "rights", "licences", licence),
             "type": "application/json",
             "title": licence,
         }
@@ -159,7 +159,7 @@ def _links(job: Job, licences: Iterable[str]) -> list[dict[str, Any]]:
     links.append(
         {
             "rel": "via",
-            "href": public_url(base, "processing", "jobs", str(job.id)),
+            "href": public_url("", "processing", "jobs", str(job.id)),
             "type": "application/json",
             "title": "The job that made this",
         }

@@ -111,9 +111,7 @@ async def execute(
                 problem = documents.failed(job) if job.status == "failed" else documents.not_ready(job)
                 problem.headers |= monitor
                 raise problem
-            answer = results.answer(
-                job, description, default="raw" if len(results.outputs_of(job)) == 1 else "document"
-            )
+            answer = results.answer(job, description, default=results.default_of_sync(job))
             for name, value in monitor.items():
                 answer.headers.append(name, value)
             return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 FORMAT = "stac-item-reference"
 
@@ -18,10 +18,23 @@ def item_references(inputs: Any, schema: Mapping[str, Any]) -> list[str]:
 def input_errors(inputs: Any, schema: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is wrong with `inputs`: where, and why."""
     found = Draft202012Validator(dict(schema)).iter_errors(inputs)
-    return [
-        {"at": ".".join(["inputs", *map(str, error.absolute_path)]), "reason": error.message[:500]}
-        for error in sorted(found, key=lambda error: [str(part) for part in error.absolute_path])
-    ][:20]
+    ordered = sorted(found, key=lambda error: [str(part) for part in error.absolute_path])
+    return [told for error in ordered for told in _told(error)][:20]
+
+
+def _told(error: ValidationError) -> Iterator[dict[str, str]]:
+    at = ".".join(["inputs", *map(str, error.absolute_path)])
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+        listed = ", ".join(known)
+        for name in error.instance.keys() - known.keys():
+            yield {"at": f"{at}.{name}", "reason": f"there is no such input; there are: {listed}"}
+    elif error.validator == "required" and isinstance(error.instance, Mapping):
+        # One error for each that is missing, each with the whole list.
+        name = error.message.split("'")[1]
+        yield {"at": f"{at}.{name}", "reason": "it is required"}
+    else:
+        yield {"at": at, "reason": error.message[:500]}
 
 
 def _walk(value: Any, schema: Any, root: Mapping[str, Any]) -> Iterator[str]:

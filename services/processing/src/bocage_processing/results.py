@@ -36,6 +36,12 @@ def is_file(job: Job, name: str) -> bool:
     return name in (job.results or {}).get("files", {})
 
 
+def default_of_sync(job: Job) -> str:
+    """`raw` for a single value, as version 1.0 has it; a document where that would be an empty answer or many parts."""
+    outputs = outputs_of(job)
+    return "raw" if len(outputs) == 1 and not is_file(job, next(iter(outputs))) else "document"
+
+
 def answer(job: Job, process: ProcessDescription | None, *, default: str = "document") -> Response:
     """All outputs, `raw` or as a `document`, as the execute request asked; `process` as far as it is still known."""
     outputs = outputs_of(job)

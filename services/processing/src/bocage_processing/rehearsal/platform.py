@@ -64,11 +64,16 @@ class Platform:
     home: Path
     url: str
     admin_url: str
-    peers: StandIns
+    stand_ins: StandIns | None
     environment: Mapping[str, str] = field(default_factory=dict)
     organisation: uuid.UUID = field(default_factory=uuid.uuid4)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     logs: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def peers(self) -> StandIns:
+        assert self.stand_ins is not None, "the real peers serve"
+        return self.stand_ins
 
     def prepare(self, credits: float = 1000) -> None:
         """An organisation with credits, and prices of the rehearsed processes."""
@@ -85,8 +90,9 @@ class Platform:
             )
 
     def start(self, name: str, kind: str | None = None, **environment: str) -> subprocess.Popen[bytes]:
-        """`service` or `dispatcher`, under a name of one's own."""
-        module = {"service": "bocage_processing", "dispatcher": "bocage_processing.dispatcher"}[kind or name]
+        """`service`, `dispatcher` or another service's name, under a name of one's own."""
+        modules = {"service": "bocage_processing", "dispatcher": "bocage_processing.dispatcher"}
+        module = modules.get(kind or name, f"bocage_{kind or name}")
         self.logs.setdefault(name, self.home / f"{name}.log")
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "VIRTUAL_ENV")}
         told = {"BOCAGE_HOME": str(self.home), "BOCAGE_DATABASE": self.url}
@@ -114,7 +120,8 @@ class Platform:
                 process.wait(10)
         known = {str(row["id"]) for row in self.rows("select id from processing.job")}
         leftovers.kill(lambda mark: mark.partition(":")[0] in known)
-        self.peers.close()
+        if self.stand_ins is not None:
+            self.stand_ins.close()
 
     def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         path = "-c search_path=processing,public"

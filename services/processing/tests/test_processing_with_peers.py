@@ -1,0 +1,179 @@
+"""With the real `rights` and the real catalogue: from an uploaded elevation model to a licensed, paid-for result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import rasterio
+from bocage_kit.identity import HEADER
+from bocage_processing.rehearsal.platform import Platform, until
+from rasterio.transform import from_origin
+
+BASE = "http://127.0.0.1:8123"
+LICENCE = "LicenseRef-Bocage-Demonstration"
+REAL = {"BOCAGE_PROCESS_REGISTRY": "bocage_processes.registry:processes"}
+
+
+class Callers:
+    """The accounts of the demonstration, over the services' sockets."""
+
+    def __init__(self, home: Path, keys: dict[str, str]) -> None:
+        self.home, self.keys = home, keys
+
+    def client(self, service: str, who: str | None = None) -> httpx.Client:
+        def socket(name: str) -> httpx.Client:
+            transport = httpx.HTTPTransport(uds=str(self.home / "run" / f"{name}.sock"))
+            return httpx.Client(transport=transport, base_url=f"http://{name}", timeout=60)
+
+        with socket("rights") as rights:
+            key = {"api_key": self.keys[who]} if who else {}
+            answer = rights.post("/identity", json={**key, "public_base": BASE})
+            answer.raise_for_status()
+        client = socket(service)
+        client.headers[HEADER] = answer.json()["token"]
+        return client
+
+
+@pytest.fixture(scope="module")
+def callers(module_database: Any) -> Iterator[Callers]:
+    home = Path(tempfile.mkdtemp(prefix="bp-", dir="/tmp"))
+    for name in ("run", "secrets", "identity", "store", "jobs"):
+        (home / name).mkdir(mode=0o700)
+    platform = Platform(home, module_database.url("processing"), module_database.admin_url, None, REAL)
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "bocage_rights.bootstrap", "--demonstration", "--output", str(home / "keys.json")],
+            env={
+                "PATH": os.environ["PATH"],
+                "BOCAGE_HOME": str(home),
+                "BOCAGE_DATABASE": module_database.url("rights"),
+            },
+            check=True,
+        )
+        for name in ("rights", "catalogue"):
+            platform.start(name, BOCAGE_DATABASE=module_database.url(name))
+        platform.start("service")
+        platform.start("dispatcher")
+        made = Callers(home, json.loads((home / "keys.json").read_text()))
+
+        def ready() -> bool:
+            try:
+                return all(made.client(n).get("/healthz").status_code == 200 for n in ("catalogue", "processing"))
+            except httpx.HTTPError:
+                return False
+
+        until(ready, 60, 0.3)
+        yield made
+    finally:
+        platform.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def terrain(callers: Callers) -> str:
+    """A restricted elevation model, uploaded by the researcher; its item reference."""
+    path = callers.home / "dem.tif"
+    heights = np.add.outer(np.arange(64.0), np.arange(64.0) * 2).astype("float32")
+    profile = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "float32", "crs": "EPSG:32631",
+               "transform": from_origin(500_000, 5_000_000, 10, 10)}  # fmt: skip
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(heights, 1)
+    collection = {
+        "type": "Collection", "stac_version": "1.1.0", "id": "terrain", "description": "Terrain", "license": "other",
+        "links": [], "bocage:licences": [LICENCE], "bocage:audience": "public",
+        "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+    }  # fmt: skip
+    item = {
+        "type": "Feature", "stac_version": "1.1.0", "id": "one", "collection": "terrain", "links": [],
+        "bbox": [3, 45, 3.1, 45.1],
+        "geometry": {"type": "Polygon", "coordinates": [[[3, 45], [3.1, 45], [3.1, 45.1], [3, 45.1], [3, 45]]]},
+        "properties": {"datetime": "2024-05-01T10:00:00Z"},
+        "assets": {"dem": {"href": f"{BASE}/assets/terrain/one/dem", "type": "image/tiff; application=geotiff",
+                           "roles": ["data"]}},
+    }  # fmt: skip
+    with callers.client("catalogue", "researcher") as catalogue, callers.client("rights", "researcher") as rights:
+        assert catalogue.post("/stac/collections", json=collection).status_code == 201
+        assert rights.put("/assets/terrain/one/dem", content=path.read_bytes()).status_code in (200, 201)
+        answer = catalogue.post("/stac/collections/terrain/items", json=item)
+        assert answer.status_code == 201, answer.text
+    return "terrain/one"
+
+
+def test_restricted_terrain_to_a_hillshade_in_the_catalogue(callers: Callers, terrain: str) -> None:
+    body = {"inputs": {"item": terrain}, "audience": "owner"}
+    with callers.client("processing", "company") as company:
+        refused = company.post("/processing/processes/hillshade/execution", json=body)
+        assert refused.status_code == 403, refused.text
+        assert refused.json()["required_terms"][0]["licence"] == LICENCE
+    with callers.client("processing", "researcher") as researcher:
+        answer = researcher.post(
+            "/processing/processes/hillshade/execution", json=body, headers={"Prefer": "respond-async"}
+        )
+        assert answer.status_code == 201, answer.text
+        job = answer.json()["jobID"]
+
+        def ended() -> dict[str, Any] | None:
+            status: dict[str, Any] = researcher.get(f"/processing/jobs/{job}").json()
+            return status if status["status"] not in ("accepted", "running") else None
+
+        status = until(ended, 60, 0.3)
+        assert status["status"] == "successful", status
+        assert 0 < status["credits"]["charged"] <= status["credits"]["quoted"]
+        results = researcher.get(f"/processing/jobs/{job}/results").json()
+        assert results["hillshade"]["href"] == f"{BASE}/assets/hillshade/{job}/hillshade"
+        sync = researcher.post("/processing/processes/hillshade/execution", json=body)
+        assert (sync.status_code, list(sync.json())) == (200, ["hillshade"])
+    path = f"/stac/collections/hillshade/items/{job}"
+    with callers.client("catalogue", "researcher") as catalogue:
+        item = catalogue.get(path).json()
+    assert item["assets"]["hillshade"]["href"] == results["hillshade"]["href"]
+    assert LICENCE in item["assets"]["hillshade"]["bocage:licences"]
+    derived = [link["href"] for link in item["links"] if link["rel"] == "derived_from"]
+    assert derived == [f"{BASE}/stac/collections/terrain/items/one"]
+    for who in ("company", None):
+        with callers.client("catalogue", who) as catalogue:
+            assert catalogue.get(path).status_code == 404
+    with callers.client("rights", "researcher") as rights:
+        content = rights.get(f"/assets/hillshade/{job}/hillshade").content
+    (callers.home / "shade.tif").write_bytes(content)
+    with rasterio.open(callers.home / "shade.tif") as source:
+        assert source.shape == (64, 64)
+        assert job in json.dumps(source.tags())
+
+
+def test_echo_gives_back_every_kind(callers: Callers) -> None:
+    inputs = {
+        "stringInput": "text", "integerInput": 3, "doubleInput": 2.5, "booleanInput": True,
+        "arrayInput": [1, 2], "boundingBoxInput": {"bbox": [1, 2, 3, 4]}, "imageInput": "iVBORw0KGgo=",
+        "measureInput": {"measurement": 1, "uom": "m"},
+    }  # fmt: skip
+    with callers.client("processing", "researcher") as client:
+        answer = client.post("/processing/processes/echo/execution", json={"inputs": inputs, "response": "document"})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["stringOutput"] == "text"
+        assert answer.json()["boundingBoxOutput"]["value"]["bbox"] == [1, 2, 3, 4]
+        image = client.post(
+            "/processing/processes/echo/execution",
+            json={"inputs": {"imageInput": "iVBORw0KGgo="}, "response": "raw"},
+        )
+        assert (image.headers["content-type"], image.content) == ("image/png", b"\x89PNG\r\n\x1a\n")
+
+
+def test_real_processes_are_described(callers: Callers) -> None:
+    with callers.client("processing") as client:
+        page = client.get("/processing/processes").json()
+        assert [process["id"] for process in page["processes"]] == ["dsm", "echo", "hillshade"]
+        dsm = client.get("/processing/processes/dsm").json()
+    assert dsm["limits"]["max_megapixels"] == 16
+    assert "$ref" not in json.dumps(dsm["inputs"])
