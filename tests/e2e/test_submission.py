@@ -84,6 +84,7 @@ class LosesTheFirstAnswer(threading.Thread):
                 while data := server.recv(65536):
                     if execution.is_set() and not self.lost:
                         self.lost += 1
+                        client.shutdown(socket.SHUT_RDWR)  # a mere close waits for the thread that still reads
                         return
                     client.sendall(data)
             except OSError:

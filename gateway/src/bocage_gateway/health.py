@@ -13,7 +13,7 @@ import aiohttp
 from bocage_gateway.upstream import Upstream
 
 _SECONDS = 1.5
-_KEPT_SECONDS = 1.0
+_KEPT_SECONDS = 0.2
 
 Report = dict[str, Any]
 
