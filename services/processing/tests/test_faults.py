@@ -81,6 +81,7 @@ def test_runner_stopped_past_the_wall_limit(platform: Platform) -> None:
     job = platform.submit("make", {"pause": 60})
     row = platform.ended(job)
     assert (row["state"], row["error"]["code"], row["attempt"]) == ("failed", "time-limit", 1)
+    assert row["error"]["status"] == 500
     sound(platform)
 
 
@@ -210,3 +211,4 @@ def test_slow_checks_are_given_up(platform: Platform) -> None:
         answer = client.post(EXECUTE, json={"inputs": {"misbehave": "slow check"}})
     assert (answer.status_code, answer.json()["code"]) == (503, "check-failed")
     assert platform.rows("select 1 from processing.job") == []
+    assert list((platform.home / "jobs").glob("check-*")) == []

@@ -105,7 +105,8 @@ class Attempts:
         try:
             trouble = await self._stage(job, attempt)
             if trouble is not None:
-                await self._fail(job, attempt, watch, trouble, at_fault=trouble.code == "input-changed")
+                refused = trouble.code == "input-changed"
+                await self._fail(job, attempt, watch, trouble, refused=refused, again=not refused)
                 return
             watch.phase = "running"
             exit_code, overdue = await self._execute(job, attempt, folder, quote, watch)
@@ -116,7 +117,7 @@ class Attempts:
                     code="time-limit", detail="The computation took far longer than estimated and was stopped.",
                     remedy="Ask for a smaller area, and report the job's id.",
                 )  # fmt: skip
-                await self._fail(job, attempt, watch, trouble, at_fault=True)
+                await self._fail(job, attempt, watch, trouble, refused=False, again=False)
             else:
                 await self._judge(job, attempt, folder, watch, exit_code)
         finally:
@@ -167,12 +168,13 @@ class Attempts:
             how = f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
             _log.warning("runner died", extra={"job": str(job.id), "attempt": attempt, "how": how})
             watch.unsent.append(("error", f"The computation broke off ({how})."))
-            await self._fail(job, attempt, watch, LOST, at_fault=False)
+            await self._fail(job, attempt, watch, LOST, refused=False, again=True)
         elif report.status == "successful" and report.outcome is not None:
             await self._accept(job, attempt, folder, report, watch)
         else:
             trouble = report.trouble or LOST
-            await self._fail(job, attempt, watch, trouble, at_fault=report.status == "refused")
+            refused = report.status == "refused"
+            await self._fail(job, attempt, watch, trouble, refused=refused, again=not refused)
 
     async def _accept(self, job: jobs.Job, attempt: int, folder: Path, report: Report, watch: Watch) -> None:
         outcome = report.outcome
@@ -191,7 +193,7 @@ class Attempts:
                 answer = await patiently(self.pool, end)
         except (staging.BadOutput, OSError):
             _log.exception("outputs could not be kept", extra={"job": str(job.id)})
-            await self._fail(job, attempt, watch, LOST, at_fault=False)
+            await self._fail(job, attempt, watch, LOST, refused=False, again=True)
             return
         finally:
             if answer in ("refused", "dismissed"):
@@ -201,16 +203,18 @@ class Attempts:
         if answer == "publishing":
             self.published.set()
 
-    async def _fail(self, job: jobs.Job, attempt: int, watch: Watch, trouble: Trouble, *, at_fault: bool) -> None:
-        """`at_fault`: another try would end the same way. Nothing is charged in any case."""
+    async def _fail(
+        self, job: jobs.Job, attempt: int, watch: Watch, trouble: Trouble, *, refused: bool, again: bool
+    ) -> None:
+        """`refused`: the inputs are at fault; `again`: another try may help. Nothing is charged in any case."""
         if watch.verdict is not None:
             await self._give_up(job, attempt, watch)
             return
-        error = problem_of(trouble, refused=at_fault)
+        error = problem_of(trouble, refused=refused)
 
         async def write(connection: Connection) -> None:
             await self._flush(connection, job, attempt, watch)
-            if at_fault:
+            if not again:
                 await jobs.end(connection, job.id, attempt, "failed", error=error, message=trouble.detail)
                 return
             message = f"{trouble.detail} Trying again."

@@ -19,6 +19,7 @@ from bocage_processing import instances, jobs, leftovers, staging
 from bocage_processing.attempts import LOST, problem_of
 from bocage_processing.queue import QUEUE, TASK, Connection, Pool, enqueue
 from bocage_processing.settings import ProcessingSettings
+from bocage_processing.subprocesses import CHECK_PREFIX
 
 _log = logging.getLogger("bocage.processing.reaper")
 _UNCLEAN = """
@@ -132,7 +133,8 @@ class Reaper:
         oldest = time.time() - self.settings.job_keep_folder_seconds
         for folder in self.settings.jobs_root.iterdir():
             with suppress(OSError):
-                if _is_mark(folder.name) and folder.stat().st_mtime < oldest and not _busy(folder, oldest):
+                ours = _is_mark(folder.name) or folder.name.startswith(CHECK_PREFIX)
+                if ours and folder.stat().st_mtime < oldest and not _busy(folder, oldest):
                     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -105,11 +105,11 @@ def check(task: work.Work) -> work.CheckAnswer:
         inputs = process.inputs.model_validate(task.inputs)
     except ValidationError as error:
         return work.CheckAnswer(errors=_errors(error))
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BOCAGE_CHECK_FOLDER")) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         try:
             return work.CheckAnswer(quote=process.check(inputs, _context(task, Path(folder), None)))
         except ProcessError as error:
-            return work.CheckAnswer(trouble=_trouble(error))
+            return work.CheckAnswer(trouble=_trouble(error), refused=isinstance(error, InputRefused))
 
 
 def describe(task: work.Work) -> work.ProcessDescriptions:

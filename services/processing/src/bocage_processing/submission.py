@@ -25,7 +25,7 @@ from bocage_processing.queue import Pool, enqueue
 from bocage_processing.references import input_errors, item_references
 from bocage_processing.resolution import ResolvedItem, resolve
 from bocage_processing.settings import ProcessingSettings
-from bocage_processing.subprocesses import RunnerFailed, ask
+from bocage_processing.subprocesses import RunnerFailed, RunnerSlow, ask
 from bocage_processing.work import CheckAnswer, ProcessDescription, Work
 
 Credits = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
@@ -154,10 +154,11 @@ class Submissions:
             async with self.checks:
                 answer = await ask("check", task, CheckAnswer, self.settings.jobs_root, self.settings.check_seconds)
         except RunnerFailed as error:
+            cause = "in time" if isinstance(error, RunnerSlow) else "by a fault of the platform"
             raise Problem(
                 503,
                 "check-failed",
-                "The inputs could not be checked in time; try again.",
+                f"The inputs could not be checked {cause}; try again, and report it if it happens again.",
                 headers={"Retry-After": "10"},
             ) from error
         if answer.errors:
@@ -165,9 +166,13 @@ class Submissions:
         if answer.trouble is not None:
             trouble = answer.trouble
             raise Problem(
-                422, trouble.code, " ".join(filter(None, (trouble.detail, trouble.remedy))),
-                title="Input refused", remedy=trouble.remedy, **_safe(trouble.facts),
-            )  # fmt: skip
+                422 if answer.refused else 503,
+                trouble.code,
+                " ".join(filter(None, (trouble.detail, trouble.remedy))),
+                title="Input refused" if answer.refused else "Check failed",
+                remedy=trouble.remedy,
+                **_safe(trouble.facts),
+            )
         assert answer.quote is not None
         return answer.quote
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from bocage_processing import work
 
+CHECK_PREFIX = "check-"
 _ALLOWED = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "SSL_CERT_FILE")
 _log = logging.getLogger("bocage.processing.runner")
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -41,27 +43,35 @@ def environment(home: Path, cores: int, extra: Mapping[str, str] | None = None) 
 
 
 async def ask(
-    what: Literal["describe", "check"], task: work.Work, answer: type[Answer], folder: Path, seconds: float
+    what: Literal["describe", "check"], task: work.Work, answer: type[Answer], jobs_root: Path, seconds: float
 ) -> Answer:
-    """Ask a runner of its own. Raises RunnerFailed, RunnerSlow."""
+    """Ask a runner of its own, in a folder that is gone afterwards. Raises RunnerFailed, RunnerSlow."""
+    with tempfile.TemporaryDirectory(prefix=CHECK_PREFIX, dir=jobs_root, ignore_cleanup_errors=True) as folder:
+        out = await _asked(what, task.model_dump_json(by_alias=True), Path(folder), seconds)
+    try:
+        return answer.model_validate_json(out)
+    except ValidationError as error:
+        _log.exception("runner answered nonsense")
+        raise RunnerFailed from error
+
+
+async def _asked(what: str, question: str, folder: Path, seconds: float) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bocage_processing.runner", f"--{what}",
+        sys.executable, "-m", "bocage_processing.runner", f"--{what}", "--parent", str(os.getpid()),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=environment(folder, 1, {"BOCAGE_CHECK_FOLDER": str(folder)}), start_new_session=True,
+        env=environment(folder, 1), cwd=folder, start_new_session=True,
     )  # fmt: skip
     try:
         async with asyncio.timeout(seconds):
-            out, err = await process.communicate(task.model_dump_json(by_alias=True).encode())
+            out, err = await process.communicate(question.encode())
     except TimeoutError as error:
         raise RunnerSlow from error
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    try:
-        if process.returncode == 0:
-            return answer.model_validate_json(out)
-    except ValidationError:
-        _log.exception("runner answered nonsense")
-    _log.error("runner failed", extra={"what": what, "code": process.returncode, "stderr": err[-2000:].decode()})
-    raise RunnerFailed
+    if process.returncode != 0:
+        reason = err[-2000:].decode("utf-8", "replace")
+        _log.error("runner failed", extra={"what": what, "code": process.returncode, "stderr": reason})
+        raise RunnerFailed
+    return out

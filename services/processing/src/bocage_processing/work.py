@@ -54,6 +54,7 @@ class CheckAnswer(BaseModel):
 
     quote: Quote | None = None
     trouble: Trouble | None = None
+    refused: bool = Field(default=False, description="the trouble is with the inputs")
     errors: list[dict[str, str]] = Field(default_factory=list)
 
 
