@@ -27,6 +27,7 @@ import yaml
 
 from bocage_processes import guard
 from bocage_processes.cars_log import LogReader, cause_of_failure
+from bocage_processes.crops import window_for, write_crop
 from bocage_processes.geomodels import geom_text
 from bocage_processes.process import Cancelled, EngineFailed, InputRefused
 from bocage_processes.stereo import StereoPlan
@@ -80,7 +81,8 @@ class EngineResult:
 
 def pyramid(plan: StereoPlan) -> tuple[int, ...]:
     """Subsamplings to work at, coarse to fine."""
-    smallest = min(min(image.width, image.height) for image in plan.images)
+    windows = [window_for(image, plan) for image in plan.images]
+    smallest = min(min(window.width, window.height) for window in windows)
     return (*(step for step in (16, 4) if smallest / step >= _MIN_PYRAMID_PX), 1)
 
 
@@ -91,15 +93,15 @@ def settings(
     names = [f"image{index + 1}" for index in range(len(plan.images))]
     dense: dict[str, Any] = {}
     if matching.window is not None or matching.regularisation is not None:
-        dense["loader_conf"] = _matching_pipeline(matching)
+        dense |= {"method": "pandora_custom", "loader_conf": _matching_pipeline(matching)}
     config: dict[str, Any] = {
         "input": {
             "sensors": {
                 name: {
-                    "image": {"path": str(image.path), "no_data": _nodata(image.nodata)},
+                    "image": {"path": str(_image_file(plan, index, folder)), "no_data": _nodata(image.nodata)},
                     "geomodel": str(folder / f"{name}.geom"),
                 }
-                for name, image in zip(names, plan.images, strict=True)
+                for index, (name, image) in enumerate(zip(names, plan.images, strict=True))
             },
             "pairing": [[names[pair.left], names[pair.right]] for pair in plan.pairs],
         },
@@ -116,14 +118,9 @@ def settings(
             "applications": {"all": {"dense_matching": dense}},
         },
     }
-    if cores > 1 and _sensor_megapixels(plan) > 4:
+    if cores > 1 and sensor_megapixels(plan) > 4:
         # below this the workers' own start costs more than they save
         config["orchestrator"] = {"mode": "multiprocessing", "nb_workers": cores, "max_ram_per_worker": 2000}
-    if plan.aoi is not None:
-        config["input"]["roi"] = {
-            "type": "FeatureCollection",
-            "features": [{"type": "Feature", "properties": {}, "geometry": plan.aoi}],
-        }
     return config
 
 
@@ -180,6 +177,9 @@ def prepare(plan: StereoPlan, matching: Matching, folder: Path, *, cores: int, r
     for index, image in enumerate(plan.images):
         # one format for the engine, whatever the image came with; it applies the crop of the TIFF itself
         (folder / f"image{index + 1}.geom").write_text(geom_text(image.model), "utf-8")
+        path = _image_file(plan, index, folder)
+        if path != image.path:
+            write_crop(image, window_for(image, plan), path)
     start = folder / _START_FOLDER
     start.mkdir()
     (start / "sitecustomize.py").write_text(_START_CODE.format(altitude=plan.initial_altitude or 0.001), "utf-8")
@@ -318,12 +318,22 @@ def _matching_pipeline(matching: Matching) -> dict[str, Any]:
     }
 
 
+def _image_file(plan: StereoPlan, index: int, folder: Path) -> Path:
+    """The image itself, or where its part is laid that the area of interest needs."""
+    image = plan.images[index]
+    window = window_for(image, plan)
+    whole = (window.width, window.height) == (image.width, image.height)
+    return image.path if whole else folder / f"image{index + 1}.tif"
+
+
 def _nodata(value: float | None) -> int:
     return int(value) if value is not None and math.isfinite(value) and float(value).is_integer() else 0
 
 
-def _sensor_megapixels(plan: StereoPlan) -> float:
-    return max(image.width * image.height for image in plan.images) / 1e6
+def sensor_megapixels(plan: StereoPlan) -> float:
+    """Million pixels of the largest image that the engine is given."""
+    windows = [window_for(image, plan) for image in plan.images]
+    return max(float(window.width * window.height) for window in windows) / 1e6
 
 
 def _collect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from bocage_processes.cars import (
     EngineResult,
     Matching,
     run_cars,
+    sensor_megapixels,
 )
 from bocage_processes.dsm_outputs import OUTPUTS, describe_result, make_report, write_files
 from bocage_processes.geoid import geoid_file
@@ -39,10 +41,12 @@ VERSION = "1.0.0"
 _ENGINE_SHARE = (3.0, 85.0)
 _PATIENCE = 20.0
 """Times the estimate, on a busy machine."""
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b.*: ")
 _LEAST_PATIENCE_S = 1800.0
 _LEAST_MEMORY = 2_200_000_000
 """The engine alone took 1.7 to 1.8 GB for 0.1 to 0.5 million pixels, one pair or two."""
 _ORTHO_CPU_SECONDS_PER_MPX = 12.0
+_ENGINE_CPU_SECONDS_PER_MPX = 200.0
 
 
 class DsmInputs(BaseModel):
@@ -102,10 +106,12 @@ def check(inputs: DsmInputs, context: Context) -> Quote:
     plan = _plan(inputs, context)
     memory = max(plan.memory_bytes, _LEAST_MEMORY)
     ortho_cpu = _ORTHO_CPU_SECONDS_PER_MPX * plan.megapixels * (1 + len(plan.images))
+    # a small area still takes images with some margin around it
+    engine_cpu = max(plan.cpu_seconds, 60 + _ENGINE_CPU_SECONDS_PER_MPX * sensor_megapixels(plan) * len(plan.pairs))
     return Quote(
         usage=Usage(
             megapixels=plan.megapixels,
-            cpu_seconds=plan.cpu_seconds + ortho_cpu,
+            cpu_seconds=engine_cpu + ortho_cpu,
             peak_bytes=memory,
             output_bytes=plan.output_bytes,
         ),
@@ -212,6 +218,8 @@ def _run_engine(executable: Path, plan: StereoPlan, inputs: DsmInputs, context: 
         level, _, text = line.partition(" :: ")[2].partition(" :: ")
         if level in ("WARNING", "ERROR"):
             context.log(f"engine: {text.replace(str(context.folder), '…')}", "warning")
+        elif _EXCEPTION.match(line):
+            context.log(f"engine: {line.replace(str(context.folder), '…')}", "error")
 
     return run_cars(
         executable,

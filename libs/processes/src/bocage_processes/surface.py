@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
@@ -20,7 +21,6 @@ from rasterio.windows import Window
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import mapping, shape
 from shapely.geometry.polygon import orient
-from shapely.ops import transform as transform_shape
 from shapely.ops import unary_union
 
 from bocage_processes.cars import EngineResult
@@ -153,7 +153,7 @@ def outline(surface: Surface) -> dict[str, Any]:
     largest = max(getattr(whole, "geoms", [whole]), key=lambda part: part.area)
     solid = shape({"type": "Polygon", "coordinates": [mapping(largest)["coordinates"][0]]}).simplify(2 * cell)
     to_geographic = Transformer.from_crs(surface.crs, "EPSG:4326", always_xy=True).transform
-    polygon = orient(transform_shape(to_geographic, solid))
+    polygon = orient(shapely.transform(solid, to_geographic, interleaved=False))
     return {
         "type": "Polygon",
         "coordinates": [[[round(x, 7), round(y, 7)] for x, y, *_ in polygon.exterior.coords]],
