@@ -10,7 +10,8 @@ import numpy as np
 import pystac_client
 import pytest
 import rasterio
-from bocage_processes.accuracy import evaluate_elevation, evaluate_ortho
+from bocage_processes.accuracy import compare_elevation
+from numpy.typing import NDArray
 from platforms import LICENCE, Made, Running
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -25,22 +26,33 @@ def download(running: Running, made: Made, asset: str, folder: Path) -> Path:
     return path
 
 
-def test_the_elevation_is_near_the_truth(running: Running, made: Made, tmp_path: Path) -> None:
-    dsm, validity = (download(running, made, asset, tmp_path) for asset in ("dsm", "validity"))
-    found = evaluate_elevation(dsm, validity, made.scene.truth_dsm)
+def truth_on_grid(truth: Path, grid: Path) -> NDArray[np.float64]:
+    with rasterio.open(grid) as result, rasterio.open(truth) as source:
+        assert source.crs.to_epsg() == result.crs.to_epsg()
+        window = source.window(*result.bounds)
+        return np.asarray(source.read(1, window=window, boundless=True, fill_value=np.nan), np.float64)
+
+
+def test_the_result_is_near_the_truth(running: Running, made: Made, tmp_path: Path) -> None:
+    """As delivered over HTTP; the science's own tests look closer."""
+    files = {asset: download(running, made, asset, tmp_path) for asset in ("dsm", "validity", "ortho")}
+    with rasterio.open(files["dsm"]) as raster:
+        heights = raster.read(1, masked=True).filled(np.nan).astype(np.float64)
+    with rasterio.open(files["validity"]) as raster:
+        validity = raster.read(1)
+    truth = truth_on_grid(made.scene.truth_dsm, files["dsm"])
+    found = compare_elevation(heights, validity == 1, truth, validity > 0)
     assert abs(found.median) <= 0.3
     assert found.nmad <= 1.0
     assert found.rmse <= 1.7
-    assert found.rmse_away_from_edges <= 0.9
+    assert found.rmse_flat <= 0.9
     assert found.measured_fraction >= 0.97
-
-
-def test_the_ortho_is_near_the_truth(running: Running, made: Made, tmp_path: Path) -> None:
-    files = {asset: download(running, made, asset, tmp_path) for asset in ("ortho", "dsm", "validity")}
-    images = [made.folder / f"{name}.tif" for name in ("nadir", "fwd", "bwd")]
-    found = evaluate_ortho(files["ortho"], files["dsm"], files["validity"], made.scene.truth_ortho, images)
-    assert found.correlation_visible >= 0.90
-    assert found.hidden_improvement >= 0.30
+    with rasterio.open(files["ortho"]) as raster:
+        ortho = raster.read(1).astype(np.float64)
+        source = raster.read(raster.count)
+    texture = truth_on_grid(made.scene.truth_ortho, files["ortho"])
+    seen = (source > 0) & np.isfinite(texture)
+    assert np.corrcoef(ortho[seen], texture[seen])[0, 1] >= 0.90
 
 
 def test_the_ledger_is_settled_to_the_price_list(running: Running, made: Made) -> None:
