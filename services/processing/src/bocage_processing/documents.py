@@ -107,7 +107,7 @@ def status_info(job: Job, base: str) -> dict[str, Any]:
         "type": "process",
         "processingEntityType": "ogc-api-processes",
         "status": job.status,
-        "message": job.message,
+        "message": job.message or "Waiting for its turn.",
         "progress": job.progress,
         "created": instant(job.created),
         "updated": instant(job.updated),

@@ -38,7 +38,7 @@ class StandIns:
 
     def start(self, name: str) -> None:
         app = {"rights": self._rights, "catalogue": self._catalogue}[name]()
-        config = uvicorn.Config(app, uds=str(self.home / "run" / f"{name}.sock"), log_level="error", lifespan="off")
+        config = uvicorn.Config(app, uds=str(self.home / "run" / f"{name}.sock"), log_level="critical", lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
