@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bocage_kit.identity import Level
+from bocage_kit.identity import Level, TileScope
 from tiles_service import DEMANDED, RESTRICTED, Service
 
 ROUTES = (
@@ -283,3 +283,18 @@ def test_it_does_not_start_where_gdal_follows_references(service: Service) -> No
     done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert "NotHardened" in done.stderr and "VRT" in done.stderr
+
+
+def test_items_of_a_hidden_collection_are_hidden_whatever_they_say(service: Service) -> None:
+    service.load_collection("veiled", **{"bocage:audience": "owner", "bocage:owner": "r1"})
+    asset = {"href": "store:results/dsm/job/1/dsm.tif", "type": "image/tiff"}
+    service.load_item(service.item("open", {"dsm": asset}, **{"bocage:audience": "public"}) | {"collection": "veiled"})
+    path = "/tiles/collections/veiled/items/open/preview.png"
+    assert service.get(path, service.researcher).status_code == 200
+    assert service.get(path, service.anybody).status_code == 404
+    stranger = service.researcher.model_copy(update={"subject": "r2"})
+    assert service.get(path, stranger).status_code == 404
+    granted = stranger.model_copy(update={"hidden": frozenset({"veiled"})})
+    assert service.get(path, granted).status_code == 200
+    token = stranger.model_copy(update={"tiles": TileScope(collections=frozenset({"veiled"}))})
+    assert service.get(path, token).status_code == 404

@@ -112,6 +112,19 @@ class Service:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute("select pgstac.upsert_item(%s::jsonb)", [json.dumps(item)])
 
+    def load_collection(self, name: str, **members: Any) -> None:
+        collection = {
+            "type": "Collection",
+            "stac_version": "1.1.0",
+            "id": name,
+            "description": name,
+            "license": "other",
+            "extent": {"spatial": {"bbox": [list(self.bbox)]}, "temporal": {"interval": [[None, None]]}},
+            "links": [],
+        }
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute("select pgstac.create_collection(%s::jsonb)", [json.dumps(collection | members)])
+
     def item(self, name: str, assets: Mapping[str, Any], **properties: Any) -> dict[str, Any]:
         west, south, east, north = self.bbox
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]

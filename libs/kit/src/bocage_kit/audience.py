@@ -37,6 +37,13 @@ def visible(identity: Identity, owned: Mapping[str, Any]) -> bool:
     return audience == "organisation" and owned.get(ORGANISATION_FIELD) == identity.organisation is not None
 
 
+def item_visible(identity: Identity, collection: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Whether `identity` sees an item: items of a collection that is not seen are not seen, whatever they say."""
+    if not (visible(identity, collection) or collection.get("id") in identity.hidden):
+        return False
+    return visible(identity, item.get("properties") or {})
+
+
 def cql2_filter(identity: Identity) -> dict[str, Any] | None:
     """The same rule as CQL2 JSON over item properties; None when everything is seen."""
     if sees_everything(identity):

@@ -14,6 +14,9 @@ from fastapi import Request
 Document = dict[str, Any]
 
 WRITE_SCOPE_FIELD = "bocage:write_scope"
+# What the owner of a result may change. Everything else says what a service made of what, and under which licences.
+_OWNERS_OF_RESULTS = frozenset({AUDIENCE_FIELD, "title", "description"})
+_LICENCES = frozenset({LICENCES_FIELD, "license"})
 _AUDIENCES = ("public", "organisation", "owner")
 
 
@@ -46,14 +49,58 @@ class Writer(Reader):
         identity = caller(request)
         if identity.anonymous:
             raise unauthenticated()
-        if not (is_service(identity) or is_administrator(identity) or identity.has("catalogue:write")):
-            raise Problem(
-                403,
-                "scope-required",
-                "The credential lacks the scope catalogue:write.",
-                required_scope="catalogue:write",
-            )
-        return identity
+        if _writes(identity):
+            return identity
+        # Who may make results may say who sees them; `check_result_change` decides on which items.
+        changes_item = request.method in ("PUT", "PATCH") and "item_id" in request.path_params
+        if changes_item and identity.has("jobs:submit"):
+            return identity
+        raise _scope_required()
+
+
+def _writes(identity: Identity) -> bool:
+    return is_service(identity) or is_administrator(identity) or identity.has("catalogue:write")
+
+
+def _scope_required() -> Problem:
+    return Problem(
+        403, "scope-required", "The credential lacks the scope catalogue:write.", required_scope="catalogue:write"
+    )
+
+
+def only_services_write(identity: Identity, collection: Document) -> bool:
+    """Whether the collection is closed to the caller but for what `check_result_change` allows."""
+    return collection.get(WRITE_SCOPE_FIELD) == "service" and not is_service(identity)
+
+
+def check_result_change(identity: Identity, stored: Document, made: Document) -> None:
+    """Raises Problem 403 unless the change of a result is one that its owner, or an administrator, may make.
+
+    Licences follow from a job's inputs: who could change them could wash the inputs' licences off.
+    """
+    properties, members = _OWNERS_OF_RESULTS, frozenset[str]()
+    if is_administrator(identity):
+        properties, members = properties | _LICENCES, _LICENCES
+    elif stored["properties"].get(OWNER_FIELD) != identity.subject:
+        raise Problem(403, "services-only", "Only the platform's services write to this collection.")
+    if _without(stored, properties, members) != _without(made, properties, members):
+        raise Problem(
+            403,
+            "services-only",
+            f"Of a result its owner may change {', '.join(sorted(_OWNERS_OF_RESULTS))}; "
+            "the rest, its licences among them, says what was made of what and stays.",
+        )
+
+
+def _without(item: Document, properties: frozenset[str], of_assets: frozenset[str]) -> Document:
+    def bare(document: Document, names: frozenset[str]) -> Document:
+        return {name: value for name, value in document.items() if name not in names}
+
+    return {
+        **item,
+        "properties": bare(item["properties"], properties),
+        "assets": {name: bare(asset, of_assets) for name, asset in (item.get("assets") or {}).items()},
+    }
 
 
 def may_write(identity: Identity, collection: Document) -> None:
@@ -64,6 +111,8 @@ def may_write(identity: Identity, collection: Document) -> None:
         raise Problem(403, "services-only", "Only the platform's services write to this collection.")
     if is_administrator(identity):
         return
+    if not _writes(identity):
+        raise _scope_required()
     organisation = collection.get(ORGANISATION_FIELD)
     if organisation is None or organisation != identity.organisation:
         raise Problem(403, "not-owner", "The collection belongs to another organisation.")

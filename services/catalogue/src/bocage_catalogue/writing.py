@@ -160,12 +160,17 @@ class WritingClient(AsyncBaseTransactionsClient):
 
     async def _change_item(self, request: Request, collection_id: str, item_id: str, change: Change) -> Any:
         identity, database = caller(request), database_of(request)
-        collection = await _writable(database, identity, collection_id)
+        collection = await stored_collection(database, identity, collection_id)
+        result = authority.only_services_write(identity, collection)
+        if not result:
+            authority.may_write(identity, collection)
 
         async def write(connection: Connection) -> Document:
             stored = await _seen_item(connection, identity, collection_id, item_id)
             body = change(present.item(stored, rights(collection), identity))
             made = await self._item(identity, collection, body, stored, item_id)
+            if result:
+                authority.check_result_change(identity, stored, made)
             if made != stored:
                 await connection.execute("select pgstac.update_item($1)", made)
             return made

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bocage_kit.audience import ORGANISATION_FIELD, visible
+from bocage_kit.audience import ORGANISATION_FIELD, item_visible
 from bocage_kit.identity import Identity
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,10 +22,7 @@ class Found:
     item: Document | None
 
     def seen_by(self, identity: Identity) -> bool:
-        """Items of a collection that is not seen are not seen."""
-        if not (visible(identity, self.collection) or self.collection.get("id") in identity.hidden):
-            return False
-        return self.item is None or visible(identity, self.item.get("properties") or {})
+        return item_visible(identity, self.collection, self.item or {})
 
     def writable_by(self, identity: Identity) -> bool:
         """Whether the caller uploads files here; results come from services alone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bocage_kit.access import Caller
-from bocage_kit.audience import visible
+from bocage_kit.audience import item_visible
 from bocage_kit.identity import Identity, Level
 from bocage_kit.licences import decide, licences_of
 from bocage_kit.peers import Peers
@@ -87,7 +87,7 @@ async def admitted(request: Request, collection_id: CollectionId, item_id: ItemI
     if "\x00" in collection_id or "\x00" in item_id:
         raise absent
     found = await held.items.get(collection_id, item_id)
-    if found is None or not visible(identity, found.item.get("properties") or {}):
+    if found is None or not item_visible(identity, found.collection, found.item):
         raise absent
     if identity.tiles is not None and not identity.tiles.covers(collection_id, item_id):
         raise Problem(403, "token-scope", "The tile token does not cover this item; ask for one that names it.")
