@@ -103,7 +103,7 @@ def test_me_in_plain_words(rights: Rights) -> None:
 def test_why_the_company_is_refused(rights: Rights) -> None:
     (term,) = terms(rights, "company", DEMONSTRATION, "etalab-2.0")
     assert (term["licence"], term["reason"]) == (DEMONSTRATION, "category")
-    assert "accept_url" not in term, "accepting would not help"
+    assert not term["acceptance_mends"], "accepting would not help"
     (term,) = terms(rights, "company", "CC-BY-NC-4.0", level="tile")
     assert term["reason"] == "purpose"
     assert terms(rights, "company", "CC-BY-NC-4.0", level="preview") == []

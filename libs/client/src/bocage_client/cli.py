@@ -85,7 +85,7 @@ def _failed(terminal: Terminal, error: BocageError) -> int:
     terminal.say(f"bocage: {error.detail}")
     for term in error.problem.get("required_terms") or ():
         if isinstance(term, dict):
-            where = term.get("accept_url") or term.get("url") or ""
+            where = term["accept_url"] if term.get("acceptance_mends") else term.get("url") or ""
             terminal.say(
                 f"  {term.get('licence')} {term.get('version', '')}: {term.get('reason', '')} {where}".rstrip()
             )

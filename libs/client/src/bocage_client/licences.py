@@ -37,7 +37,7 @@ def read(transport: Transport, licence: str, language: str = "en") -> Terms:
         text_url=_in(found.get("text"), language),
         sha256=_in(found.get("text_sha256"), language),
         needs=str(found.get("needs_acceptance", "none")),
-        acceptable=bool(required.get("accept_url")),
+        acceptable=bool(required.get("acceptance_mends", required.get("accept_url"))),
     )
 
 

@@ -92,7 +92,7 @@ def read_geomodel(image: Path, side_car: Path | None = None) -> RpcModel:
     if crs is not None:
         raise InputRefused(
             "already-projected",
-            "The image is in a map projection: its viewing geometry is gone.",
+            "The image is in a map projection: its viewing geometry is gone, and an RPC model would not fit it.",
             "Give the image at the sensor level (Pléiades: PRIMARY / SENSOR), not an ortho-image.",
         )
     if side_car is not None:

@@ -121,7 +121,7 @@ def find_overlaps(images: Sequence[SensorImage], reference: int, others: Sequenc
 def _no_overlap(first: SensorImage, second: SensorImage, altitudes: tuple[float, float]) -> InputRefused:
     return InputRefused(
         "no-overlap",
-        f"{first.reference} and {second.reference} show no common ground at any altitude "
+        f"{first.reference} and {second.reference} do not overlap: they show no common ground at any altitude "
         f"from {altitudes[0]:.0f} to {altitudes[1]:.0f} m.",
         "Give images of the same place; check that each RPC file belongs to its image.",
         items=[first.reference, second.reference],

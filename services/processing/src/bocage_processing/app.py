@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bocage_processing import job_routes, process_routes
+from bocage_processing import instances, job_routes, process_routes
 from bocage_processing.descriptions import Descriptions
 from bocage_processing.patience import DATABASE_AWAY
 from bocage_processing.queue import Pool, make_pool, make_queue
@@ -80,13 +80,14 @@ def create_app(settings: ProcessingSettings) -> FastAPI:
     async def health() -> dict[str, object]:
         try:
             async with asyncio.timeout(2), pool.connection() as connection:
-                row = await (
-                    await connection.execute("select extract(epoch from now() - max(beat)) as age from dispatcher")
-                ).fetchone()
+                cursor = await connection.execute(
+                    "select instance from dispatcher where beat > now() - %s * interval '1 second'", [_STALE_SECONDS]
+                )
+                beating = [row["instance"] for row in await cursor.fetchall()]
         except (TimeoutError, *DATABASE_AWAY):
             return {"status": "failing", "database": "failing", "dispatcher": "unknown"}
-        age = row["age"] if row else None
-        alive = age is not None and float(age) < _STALE_SECONDS
+        # A beat is old news: the lock of a dispatcher of this machine tells at once that it died.
+        alive = any(not instances.dead(settings.jobs_root, instance) for instance in beating)
         return {"status": "ok" if alive else "failing", "database": "ok", "dispatcher": "ok" if alive else "failing"}
 
     app = FastAPI(

@@ -26,9 +26,9 @@ def term(entry: Entry | None, licence: str, base: str) -> dict[str, Any]:
         "url": public_url(base, "rights", "licences", licence, "versions", version, "text"),
         "reason": entry.reason or "missing",
         "text_sha256": entry.sha256["en"],
+        "accept_url": public_url(base, "rights", "licences", licence, "acceptance"),
+        "acceptance_mends": (entry.reason or "missing") in _MENDED_BY_ACCEPTANCE,
     }
-    if stated["reason"] in _MENDED_BY_ACCEPTANCE:
-        stated["accept_url"] = public_url(base, "rights", "licences", licence, "acceptance")
     if stated["reason"] == "purpose":
         stated["purposes"] = sorted(entry.terms.purposes)
     if stated["reason"] == "category":

@@ -128,7 +128,8 @@ def _missing(caller: Identity, known: dict[str, Entry]) -> list[dict[str, Any]]:
             continue
         stated = term(entry, entry.terms.licence, caller.public_base)
         why = f"{entry.titles['en']}: {_WHY[entry.reason]}."
-        found.append({"what": entry.terms.licence, "why": why, "link": stated.get("accept_url", stated["url"])})
+        link = stated["accept_url"] if stated["acceptance_mends"] else stated["url"]
+        found.append({"what": entry.terms.licence, "why": why, "link": link})
     if caller.anonymous:
         link = public_url(caller.public_base, "rights", "licences")
         found.append({"what": "account", "why": "No credential was sent: send a key as X-API-Key.", "link": link})
