@@ -106,5 +106,8 @@ def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: 
     answer += _ALWAYS
     answer.append((b"x-request-id", request.encode()))
     if by_caller:
+        if b"cache-control" not in names:
+            # Who asks is said by a header that caches know nothing of: nobody may keep an answer for another.
+            answer.append((b"cache-control", b"private, no-cache"))
         answer.append((b"vary", b"Authorization, X-API-Key"))
     return answer

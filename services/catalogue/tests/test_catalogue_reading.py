@@ -241,3 +241,13 @@ def test_queryables_have_their_own_address(catalogue: Any) -> None:
         answer = catalogue.anonymous.get(path)
         assert answer.headers["content-type"] == "application/schema+json"
         assert answer.json()["$id"] == catalogue.base + path
+
+
+@pytest.mark.parametrize(
+    "body", ["null", "[]", "[[[]]]", "1e999", '"x"', "true", '{"ids":["\\ud800"]}', '{"ids":["\\u0000"]}']
+)
+def test_a_search_that_is_none_is_the_callers_fault(catalogue: Any, body: str) -> None:
+    client = catalogue.anonymous
+    answer = client.post("/stac/search", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"

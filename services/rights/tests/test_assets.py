@@ -167,6 +167,9 @@ def test_licences_decide(rights: Rights, shown: str) -> None:
 def test_what_is_not_ours_is_neither_read_nor_fetched(rights: Rights, shown: str) -> None:
     away = rights.call(None, "GET", f"/assets/{shown}/a/elsewhere")
     assert away.status_code == 302 and away.headers["location"] == "https://example.org/x.tif"
+    with_key = rights.call("researcher", "GET", f"/assets/{shown}/a/elsewhere")
+    assert with_key.status_code == 403 and "location" not in with_key.headers
+    assert with_key.json()["href"] == "https://example.org/x.tif"
     for name in ("unmarked", "misplaced", "traversal", "file", "lost", "absent", "..%2F..%2Fx", "%00", ".hidden"):
         answer = rights.call("admin", "GET", f"/assets/{shown}/a/{name}")
         assert answer.status_code == 404, name

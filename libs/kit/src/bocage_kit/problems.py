@@ -72,6 +72,12 @@ def response(problem: Problem, request_id: str | None = None) -> JSONResponse:
     return JSONResponse(problem.document(request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
+def fault(error: Exception, request_id: str | None) -> Problem:
+    """What the caller is told of a fault of ours; the log is told the rest."""
+    _log.error("unhandled", exc_info=error, extra={"request_id": request_id})
+    return Problem(500, "internal-error", "The service failed; quote the request_id when you report it.")
+
+
 def _request_id(request: Request) -> str | None:
     value = request.scope.get("state", {}).get("request_id")
     return value if isinstance(value, str) else None
@@ -100,6 +106,4 @@ def add_handlers(app: FastAPI, validation_status: int = 422) -> None:
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> JSONResponse:
-        _log.error("unhandled", exc_info=error, extra={"request_id": _request_id(request)})
-        fault = Problem(500, "internal-error", "The service failed; quote the request_id when you report it.")
-        return response(fault, _request_id(request))
+        return response(fault(error, _request_id(request)), _request_id(request))

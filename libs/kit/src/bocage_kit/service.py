@@ -70,6 +70,14 @@ class IdentityMiddleware:
 
         try:
             await self.app(scope, receive, observed)
+        except Exception as error:
+            if status == 0:
+                problem = problems.fault(error, request_id)
+                await problems.response(problem, request_id)(scope, receive, observed)
+            elif status != 500:
+                raise  # the answer is broken off: its reader must see that
+            # What has been answered goes no further: the server would close the connection, and the next request
+            # that the gateway sends on it would be lost.
         finally:
             _log.info(
                 "request",

@@ -54,6 +54,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
+from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
 from bocage_catalogue.head import HeadAsGet
@@ -179,7 +180,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         response_class=JSONResponse,
         route_dependencies=[Depends(Writer())],
     )
-    post_model = create_post_request_model(search, base_model=PgstacSearch)
+    post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
     client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES]
     Api(

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from bocage_kit.problems import Problem
 from cql2 import Expr
+from pydantic import model_validator
+from stac_fastapi.pgstac.types.search import PgstacSearch
 
 _COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
@@ -34,6 +36,19 @@ _CHAINED = 48
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 _SIGNS = re.compile(r"[+*/^%]|[A-Za-z_)\"']\s*-|\bNOT\b|\bdiv\b", re.IGNORECASE)
 _REPEATED = re.compile(r"(?:[-+^]\s*){3}|(?:\bNOT\s*\(?\s*){4}", re.IGNORECASE)
+
+
+class SearchBody(PgstacSearch):
+    """The body of a search, which may be any JSON: what stac-pydantic takes for an object is checked to be one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def validate_spatial(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise ValueError("a search is a JSON object")
+        if values.get("intersects") and values.get("bbox") is not None:
+            raise ValueError("intersects and bbox parameters are mutually exclusive")
+        return values
 
 
 def invalid(detail: str) -> Problem:

@@ -53,12 +53,14 @@ async def dispatch(settings: ProcessingSettings, free_disk: Callable[[], int] | 
         attempts = Attempts(settings, instance, pool, queue, store, executor, grants)
         queue.task(name=TASK, queue=QUEUE)(_task(attempts))
         reaper = Reaper(settings, pool, queue, store)
-        publishing = Publisher(settings, pool, peers, Descriptions(settings).one)
+        descriptions = Descriptions(settings)
+        publishing = Publisher(settings, pool, peers, descriptions.one, descriptions.all)
         await _until_stopped(
             attempts,
             asyncio.create_task(_work(queue, settings)),
             asyncio.create_task(_regularly(reaper.once, settings.job_reap_seconds)),
             asyncio.create_task(publisher.run(publishing, attempts.published)),
+            asyncio.create_task(_regularly(publishing.claim_names, settings.claim_names_seconds)),
             asyncio.create_task(_regularly(lambda: _heartbeat(pool, instance), 1.0)),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,7 @@ import httpx
 from bocage_kit.peers import Peers
 
 from bocage_processing import jobs
-from bocage_processing.item import collection_of, item_of
+from bocage_processing.item import WRITE_SCOPE_FIELD, collection_of, item_of
 from bocage_processing.jobs import Job
 from bocage_processing.patience import patiently
 from bocage_processing.queue import Connection, Pool
@@ -35,12 +35,13 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Publisher:
-    """`describe` gives the description of a process by id."""
+    """`describe` gives the description of a process by id, `describe_all` all of them."""
 
     settings: ProcessingSettings
     pool: Pool
     peers: Peers
     describe: Callable[[str], Awaitable[ProcessDescription]]
+    describe_all: Callable[[], Awaitable[Mapping[str, ProcessDescription]]]
 
     async def once(self) -> bool:
         """Try the next result that is due; False when there is none."""
@@ -85,14 +86,24 @@ class Publisher:
         # Successful means readable, not merely written.
         _expect_success(await catalogue.get(item, headers=await self.peers.own_headers()))
 
+    async def claim_names(self) -> None:
+        """Have the collections of results before an account takes their names."""
+        for process in (await self.describe_all()).values():
+            if process.publishes:
+                await self._ensure_collection(process.id)
+
     async def _ensure_collection(self, process: str) -> None:
         catalogue = self.peers.client("catalogue")
         path = f"/stac/collections/{quote(process)}"
+        document = collection_of(await self.describe(process))
         known = await catalogue.get(path, headers=await self.peers.own_headers())
         if known.status_code != 404:
             _expect_success(known)
+            if known.json().get(WRITE_SCOPE_FIELD) != "service":
+                # An account took the name first; whoever owns the collection could delete what is published in it.
+                _log.warning("took over a collection", extra={"collection": process})
+                _expect_success(await catalogue.put(path, json=document, headers=await self.peers.own_headers()))
             return
-        document = collection_of(await self.describe(process))
         answer = await catalogue.post("/stac/collections", json=document, headers=await self.peers.own_headers())
         if answer.status_code != 409:
             _expect_success(answer)

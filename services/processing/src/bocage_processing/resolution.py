@@ -58,12 +58,13 @@ async def resolve(references: Sequence[str], identity: Identity, peers: Peers, s
         if {collection_id, item_id} & {".", ".."}:
             raise _no_such_item(reference)  # such a segment would name another path
         if collection_id not in collections:
-            collections[collection_id] = await _document(peers, f"/stac/collections/{quote(collection_id)}", reference)
+            collections[collection_id] = await _document(
+                peers, f"/stac/collections/{quote(collection_id, safe='')}", reference
+            )
         collection = collections[collection_id]
-        path = f"/stac/collections/{quote(collection_id)}/items/{quote(item_id)}"
+        path = f"/stac/collections/{quote(collection_id, safe='')}/items/{quote(item_id, safe='')}"
         item = await _document(peers, path, reference)
-        owned = {field: collection[field] for field in audience.FIELDS if field in collection}
-        if not audience.visible(identity, {**owned, **(item.get("properties") or {})}):
+        if not audience.item_visible(identity, collection, item):
             raise _no_such_item(reference)
         resolved.append(_resolved(reference, collection, item, store))
     needed = sorted({licence for item in resolved for licence in item.licences})

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 import procrastinate
 import psycopg
 from bocage_kit.identity import Identity
+from bocage_kit.json_values import impossible
 from bocage_kit.peers import Peers
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore
 from bocage_processes.process import Quote
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bocage_processing import jobs, rights_of_results
 from bocage_processing.queue import Pool, enqueue
@@ -50,6 +51,14 @@ class ExecuteRequest(BaseModel):
     subscriber: dict[str, Any] | None = Field(default=None, description="not supported: ask for the job's status")
     audience: Literal["owner", "organisation", "public"] = "owner"
     budget: Credits | None = Field(default=None, description="credits; a dearer job is refused before it starts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def can_be_kept(cls, document: Any) -> Any:
+        """Before anything reads it: what a job's row cannot hold is the request's fault."""
+        if reason := impossible(document):
+            raise ValueError(f"the request cannot be kept: {reason}")
+        return document
 
     def digest(self, process: str) -> str:
         document = {"process": process, **self.model_dump(mode="json")}

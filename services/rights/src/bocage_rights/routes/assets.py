@@ -61,6 +61,14 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
         if key is None:
             # Never fetched by us: whoever follows the link asks the other host.
             if document.get("bocage:external") is True and href.startswith(("https://", "http://")):
+                if not caller.anonymous:
+                    # Many clients send their own headers along a redirect: the key would go to the other host.
+                    raise Problem(
+                        403,
+                        "external-asset",
+                        f"The asset {asset} lies at another host: open it at its own address, without your key.",
+                        href=href,
+                    )
                 return RedirectResponse(href, 302, headers={"Cache-Control": _PRIVATE})
             raise missing
         if not key.startswith((collection_prefix(collection), results_prefix(collection))):
