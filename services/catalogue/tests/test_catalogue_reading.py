@@ -251,3 +251,13 @@ def test_a_search_that_is_none_is_the_callers_fault(catalogue: Any, body: str) -
     answer = client.post("/stac/search", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_searches_too_large_to_plan_are_refused(catalogue: Any) -> None:
+    terms = [{"op": "=", "args": [{"property": "id"}, str(n)]} for n in range(2000)]
+    line = {"type": "LineString", "coordinates": [[n / 1000, n / 1000] for n in range(20_000)]}
+    for body in ({"filter": {"op": "or", "args": terms}}, {"intersects": line}):
+        answer = catalogue.anonymous.post("/stac/search", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid-request"), answer.text
+    few = {"filter": {"op": "or", "args": terms[:200]}, "limit": 10**9}
+    assert catalogue.anonymous.post("/stac/search", json=few).status_code == 200

@@ -177,3 +177,51 @@ def test_real_processes_are_described(callers: Callers) -> None:
         dsm = client.get("/processing/processes/dsm").json()
     assert dsm["limits"]["max_megapixels"] == 16
     assert "$ref" not in json.dumps(dsm["inputs"])
+
+
+def test_items_of_a_hidden_collection_are_not_told_from_absent_ones(callers: Callers, terrain: str) -> None:
+    with callers.client("catalogue", "admin") as admin:
+        collection = admin.get("/stac/collections/terrain").json() | {"id": "veiled", "bocage:audience": "owner"}
+        for inherited in ("bocage:owner", "bocage:organisation"):
+            del collection[inherited]
+        assert admin.post("/stac/collections", json=collection).status_code == 201
+        item = admin.get(f"/stac/collections/terrain/items/{terrain.split('/')[1]}").json()
+        item |= {"id": "open", "collection": "veiled", "assets": {}}
+        item["properties"]["bocage:audience"] = "public"
+        answer = admin.post("/stac/collections/veiled/items", json=item)
+        assert answer.status_code == 201, answer.text
+    with callers.client("processing", "researcher") as researcher:
+        answers = [
+            researcher.post("/processing/processes/hillshade/quote", json={"inputs": {"item": f"veiled/{name}"}})
+            for name in ("open", "absent")
+        ]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert [answer.json()["code"] for answer in answers] == ["no-such-item", "no-such-item"]
+
+
+def test_nobody_else_gets_the_collections_of_results(callers: Callers) -> None:
+    with callers.client("catalogue", "admin") as admin:
+
+        def claimed() -> bool:
+            found = admin.get("/stac/collections/dsm")
+            return found.status_code == 200 and found.json().get("bocage:write_scope") == "service"
+
+        until(claimed, 30, 0.3)
+    with callers.client("catalogue", "researcher") as researcher:
+        squatted = researcher.get("/stac/collections/dsm").json()
+        assert researcher.post("/stac/collections", json=squatted).status_code == 409
+        assert researcher.delete("/stac/collections/dsm").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "value", ['"\\u0000"', '"\\ud800"', "NaN", "1e999", '{"a":' * 900 + "1" + "}" * 900, "[" * 90 + "]" * 90]
+)
+def test_what_no_row_can_hold_is_the_callers_fault(callers: Callers, value: str) -> None:
+    with callers.client("processing", "researcher") as researcher:
+        for name in ("stringInput", "doubleInput", "complexObjectInput"):
+            body = f'{{"inputs": {{"{name}": {value}}}}}'
+            for what in ("execution", "quote"):
+                answer = researcher.post(
+                    f"/processing/processes/echo/{what}", content=body, headers={"content-type": "application/json"}
+                )
+                assert answer.status_code in (400, 422), (name, what, answer.text)

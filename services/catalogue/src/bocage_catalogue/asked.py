@@ -14,6 +14,10 @@ from stac_fastapi.pgstac.types.search import PgstacSearch
 _COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
 _DEPTH = 40
+# Planning a condition costs more than its share when it is long: twenty thousand terms take ten seconds.
+_NODES = 4000
+_VERTICES = 10_000
+MOST_ITEMS = 10_000
 # What pgSTAC knows (its table cql2_ops and its temporal, spatial and array operators).
 _LOGIC = ("and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "like", "between", "in", "isnull")
 _VALUES = ("+", "-", "*", "/", "casei", "accenti")
@@ -71,6 +75,7 @@ def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) ->
     if isinstance(filter_, str):
         _check_text(filter_)
     else:
+        _check_nodes(filter_)
         _check(filter_, 0)
     try:
         expression = Expr(filter_)
@@ -82,6 +87,22 @@ def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) ->
         raise invalid("filter must be a condition.")
     _check(found, 0)
     return found
+
+
+def check_extent(intersects: Any) -> None:
+    """Raises Problem 400 for a geometry with too many positions."""
+    if intersects is not None and str(intersects).count(",") > 3 * _VERTICES:
+        raise invalid(f"intersects has more than {_VERTICES} positions; simplify it.")
+
+
+def _check_nodes(filter_: Any) -> None:
+    count, waiting = 0, [filter_]
+    while waiting:
+        node = waiting.pop()
+        count += 1
+        if count > _NODES:
+            raise invalid(f"filter has more than {_NODES} terms and values; ask in parts.")
+        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 
 def _check_text(text: str) -> None:

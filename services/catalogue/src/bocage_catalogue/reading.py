@@ -74,6 +74,8 @@ async def stored_items(
     """Items as stored, and the rest of pgSTAC's answer, of a search narrowed to what the caller sees."""
     narrowed = {name: value for name, value in search.items() if name not in ("filter", "query", "fields")}
     narrowed |= {"filter-lang": "cql2-json", "conf": {**search.get("conf", {}), "nohydrate": True}}
+    asked.check_extent(search.get("intersects"))
+    narrowed["limit"] = min(int(search.get("limit") or 10), asked.MOST_ITEMS)
     if (clause := items_filter(identity, rows, wanted)) is not None:
         narrowed["filter"] = clause
     found = await database.call("search", narrowed)

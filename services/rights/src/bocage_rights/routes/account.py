@@ -170,6 +170,9 @@ async def create_key(wanted: NewKey, caller: Caller, state: State, response: Res
             raise Problem(
                 429, "quota-exceeded", f"You have {limit} keys already; revoke one.", headers={"Retry-After": "60"}
             )
+        # A key that ends makes none that outlives it.
+        ends = [end for row in rows if row.id == caller.credential and (end := row.expires_at) is not None]
+        expires = min([*ends, *([wanted.expires] if wanted.expires else [])], default=None)
         minted = await accounts.make_key(
             connection,
             state.keyring,
@@ -177,12 +180,10 @@ async def create_key(wanted: NewKey, caller: Caller, state: State, response: Res
             scopes=scopes,
             owner=caller.subject,
             purpose=purpose,
-            expires=wanted.expires,
+            expires=expires,
         )
     response.headers["Cache-Control"] = "no-store"
-    return MintedKey(
-        id=minted.id, key=minted.text, name=wanted.name, scopes=scopes, purpose=purpose, expires=wanted.expires
-    )
+    return MintedKey(id=minted.id, key=minted.text, name=wanted.name, scopes=scopes, purpose=purpose, expires=expires)
 
 
 @router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(ACCOUNT)])

@@ -10,6 +10,7 @@ from bocage_kit.problems import Problem, not_found
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bocage_rights import accounts
 from bocage_rights.routes.account import MintedKey, key_document
@@ -19,6 +20,7 @@ from bocage_rights.state import State
 router = APIRouter(prefix="/rights/admin", tags=["administration"])
 
 _FORBID = ConfigDict(extra="forbid")
+_OF_THE_PLATFORM = frozenset({"admin", "catalogue:admin"})
 Role = Literal["representative", "referent", "member"]
 
 
@@ -87,6 +89,7 @@ async def change_person(person: str, change: PersonChange, caller: Caller, state
         row = await accounts.person(connection, person)
         if row is None or not _manages(caller, row.organisation):
             raise not_found(f"The person {person}")
+        await _check_not_above(connection, caller, row.id)
         await connection.execute(
             text("""update person set state = coalesce(:state, state), role = coalesce(:role, role)
                      where id = cast(:id as uuid)"""),
@@ -107,6 +110,7 @@ async def create_key(wanted: NewKeyFor, caller: Caller, state: State, response: 
             row = await accounts.person(connection, wanted.person)
             if row is None or not _manages(caller, row.organisation):
                 raise not_found(f"The person {wanted.person}")
+            await _check_not_above(connection, caller, row.id)
             _check_scopes(caller, wanted.scopes)
         else:
             await _check_service(connection, caller, wanted)
@@ -155,12 +159,30 @@ async def revoke_key(key_id: str, caller: Caller, state: State) -> Response:
         row = await accounts.key(connection, key_id.replace("\0", ""))
         if row is None or not _manages(caller, row.organisation):
             raise not_found(f"The key {key_id}")
+        await _check_not_above(connection, caller, row.person)
         await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)
 
 
 def _manages(caller: Identity, organisation: str | None) -> bool:
     return caller.has("admin") or (organisation is not None and organisation == caller.organisation)
+
+
+async def _check_not_above(connection: AsyncConnection, caller: Identity, person: str | None) -> None:
+    """Raises Problem 403 when the person holds a scope over the whole platform that the caller lacks.
+
+    A key of an administrator, even one without scopes, would act in the administrator's name.
+    """
+    if person is None or caller.has("admin"):
+        return
+    held = {x for row in await accounts.keys(connection, owner=person) if row.revoked_at is None for x in row.scopes}
+    if beyond := sorted(x for x in held & _OF_THE_PLATFORM if not caller.has(x)):
+        raise Problem(
+            403,
+            "scope-required",
+            f"The person holds {', '.join(beyond)}: only the platform's administrators manage this account.",
+            required_scope="admin",
+        )
 
 
 def _check_scopes(caller: Identity, scopes: list[str]) -> None:
