@@ -102,7 +102,7 @@ def run_bare_engine(images: list[Path], geomodels: list[Path], folder: Path, eps
         [os.environ["BOCAGE_CARS"], "--logtype", "plain", str(folder / "bare.yaml")],
         check=True, capture_output=True, timeout=1500, cwd=folder,
     )  # fmt: skip
-    return next((folder / "out").rglob("dsm.tif"))
+    return folder / "out" / "dsm" / "dsm.tif"
 
 
 def test_ventoux(running: Running, test_data: Path, tmp_path: Path) -> None:

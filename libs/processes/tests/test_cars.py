@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,7 +248,17 @@ def test_settings_follow_the_plan(tmp_path: Path, plan: StereoPlan) -> None:
     assert config["subsampling"]["advanced"]["resolutions"] == [1]
     assert config["surface_modeling"]["applications"]["all"]["dense_matching"] == {}
     assert "roi" not in config["input"]
-    assert f"{plan.initial_altitude!r}" in (tmp_path / "start" / "sitecustomize.py").read_text()
+
+
+def test_the_engine_starts_at_the_ground_only_where_sea_level_will_not_do(tmp_path: Path, plan: StereoPlan) -> None:
+    for altitude, given in ((1.0, False), (3000.0, True), (-400.0, True)):
+        there = replace(plan, initial_altitude=altitude)
+        folder = tmp_path / str(altitude)
+        folder.mkdir()
+        prepare(there, Matching(), folder, cores=2, resolutions=(1,))
+        start = folder / "start" / "sitecustomize.py"
+        assert start.exists() is given
+        assert not given or f"{altitude!r}" in start.read_text()
 
 
 def test_window_and_regularisation_set_the_matching(tmp_path: Path, plan: StereoPlan) -> None:

@@ -1,9 +1,9 @@
 """Runs CNES CARS, the stereo engine, as a subprocess: settings, progress, cancelling, and what it found.
 
 CARS has no setting for an initial altitude: without an elevation model it starts from a constant of 0 m and refuses
-mountain pairs whose footprints at 0 m do not meet. That constant is set to the plan's altitude in every interpreter
-of the engine, through a `sitecustomize` module of ours on its path. (A flat elevation model would do as well in
-theory; tried with CARS 1.3, it left a sixth of the matching points and cut the top off the pyramid of Gizeh.)
+mountain pairs whose footprints at 0 m do not meet. Where they slide apart, that constant is set to the plan's altitude
+in every interpreter of the engine, through a `sitecustomize` module of ours on its path. (A flat elevation model would
+do as well in theory; with CARS 1.3 it left a sixth of the matching points and cut the top off the pyramid of Gizeh.)
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ try:
 except ImportError:
     pass
 """
+_HARMLESS_SLIDE = 0.1
+"""Part of the image by which the footprints may be apart at the engine's own 0 m."""
 _P1, _P2 = 8.0, 32.0
 """CARS' own penalties, taken as DSM-OPT's default regularisation of 0.02."""
 
@@ -172,6 +174,13 @@ def run_cars(
     raise AssertionError("unreachable")
 
 
+def start_altitude(plan: StereoPlan) -> float | None:
+    """The altitude to start from, metres; None where the engine's own 0 m does, and its result is then its own."""
+    across = min(min(image.width, image.height) * image.gsd_m for image in plan.images)
+    slide = abs(plan.initial_altitude) * max(pair.base_to_height for pair in plan.pairs)
+    return plan.initial_altitude if slide > _HARMLESS_SLIDE * across else None
+
+
 def prepare(plan: StereoPlan, matching: Matching, folder: Path, *, cores: int, resolutions: tuple[int, ...]) -> None:
     """Write the configuration, the cameras and the initial altitude."""
     for index, image in enumerate(plan.images):
@@ -182,7 +191,8 @@ def prepare(plan: StereoPlan, matching: Matching, folder: Path, *, cores: int, r
             write_crop(image, window_for(image, plan), path)
     start = folder / _START_FOLDER
     start.mkdir()
-    (start / "sitecustomize.py").write_text(_START_CODE.format(altitude=plan.initial_altitude or 0.001), "utf-8")
+    if (altitude := start_altitude(plan)) is not None:
+        (start / "sitecustomize.py").write_text(_START_CODE.format(altitude=altitude), "utf-8")
     config = settings(plan, matching, folder, cores=cores, resolutions=resolutions)
     (folder / "cars.yaml").write_text(yaml.safe_dump(config, sort_keys=False), "utf-8")
 
