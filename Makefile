@@ -45,7 +45,7 @@ openapi: ## write the OpenAPI snapshot anew
 	$(RUN) python -m bocage_deploy.openapi
 
 test: install check ## check, then every test that needs no third-party client
-	$(CARS) $(RUN) pytest -q -m "not verify"
+	$(CARS) $(RUN) pytest -q -n 2 --dist loadgroup --durations=15 -m "not verify"
 
 verify: install ## the slow proofs: real Pléiades pairs, third-party clients, longer chaos
 	$(CARS) BOCAGE_CHAOS_SECONDS=60 $(RUN) pytest -q -m "verify or chaos"
