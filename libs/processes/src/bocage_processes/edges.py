@@ -12,13 +12,17 @@ from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
 
 Floats = NDArray[np.float32]
 
+Bools = NDArray[np.bool_]
+
 _LEAST_JUMP_M = 3.0
 _WINDOW = 9
 _LEVELS = 10, 90
 """Percentiles of the window for the ground and for the roof: deaf to single wrong heights."""
-_STEEP_SHARE = 0.6
+_STEEP_SHARE = 0.5
 """Of the jump, what must happen within 3 × 3 cells: an even slope gives a quarter, a ramp over three cells two thirds.
 """
+_RAY_STEP_M = 0.5
+_MOST_RAY_STEPS = 400
 
 
 def upright_walls(heights: Floats) -> Floats:
@@ -40,3 +44,31 @@ def upright_walls(heights: Floats) -> Floats:
     wall = ~missing & (jump > _LEAST_JUMP_M) & (steepest > _STEEP_SHARE * jump)
     upright: Floats = np.where(wall, np.where(filled > (low + high) / 2, high, low), heights).astype(np.float32)
     return upright
+
+
+def centre_seen(heights: Floats, wanted: Bools, lean: tuple[float, float], tolerance_m: float = 0.5) -> Bools:
+    """Of the cells wanted, those whose very centre is seen, cells being level squares.
+
+    lean: (rows, columns) by which the ray to the camera moves over the grid per metre that it rises. Finer than a
+    z-buffer of whole pixels, which hides a cell whose edge alone is hidden.
+    """
+    seen = wanted & np.isfinite(heights)
+    row, col = np.nonzero(seen)
+    if row.size == 0:
+        return seen
+    top = float(np.nanmax(heights))
+    step = max(_RAY_STEP_M, (top - float(heights[seen].min())) / _MOST_RAY_STEPS)
+    start = heights[row, col]
+    rise = 0.0
+    while row.size:
+        rise += step
+        at_row, at_col = np.rint(row + rise * lean[0]).astype(np.intp), np.rint(col + rise * lean[1]).astype(np.intp)
+        on_grid = (at_row >= 0) & (at_col >= 0) & (at_row < heights.shape[0]) & (at_col < heights.shape[1])
+        under = np.zeros(row.size, np.bool_)
+        # the ray counts as stopped where it entered the square, up to a step before
+        stop = start + max(rise - step, tolerance_m)
+        under[on_grid] = heights[at_row[on_grid], at_col[on_grid]] > stop[on_grid]
+        seen[row[under], col[under]] = False
+        going = on_grid & ~under & (start + rise < top)
+        row, col, start = row[going], col[going], start[going]
+    return seen

@@ -1,7 +1,8 @@
 """True ortho-image: each map cell takes its value from an image in which it is truly seen.
 
 A cell is hidden where another cell, higher up, lies on the same pixel of the image (z-buffer in image space). Hidden
-cells are taken from the other views, brought to the radiometry of the first.
+cells are taken from the other views, brought to the radiometry of the first. What none of them sees well, such as the
+foot of a wall, comes from one that sees the cell's centre.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pyproj import Transformer
 from rasterio.windows import Window
 from scipy.ndimage import binary_dilation, map_coordinates, maximum_filter, spline_filter
 
+from bocage_processes.edges import centre_seen
 from bocage_processes.geomodels import open_raster
 from bocage_processes.imagery import SensorImage
 
@@ -34,6 +36,7 @@ closest to the truth. In near-vertical views the strips are narrower than a cell
 _MIN_TOLERANCE_M = 0.5
 _SAMPLE_MARGIN_PX = 16
 _MIN_COMMON_CELLS = 100
+_LEAN_BASE_M = 50.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def true_ortho(
     plain: Floats | None = None
     first_seen: Bools | None = None
     first: Floats | None = None
+    spare = np.full_like(values, np.nan)
+    spare_source = np.zeros_like(source)
     for index, image in enumerate(images):
         view = project_cells(heights, transform, crs, image)
         inside = view.inside(image)
@@ -100,7 +105,10 @@ def true_ortho(
         seen = inside & visible_cells(heights, view, image, abs(transform.a), tolerance, thicken=oblique)
         if index == 0:
             hidden = inside & ~seen
-        wanted = inside if index == 0 else seen
+        centre = np.zeros_like(seen)
+        if index > 0:
+            centre = centre_seen(heights, inside & ~seen & (source == 0), _lean(image, transform, crs))
+        wanted = inside if index == 0 else seen | centre
         if not wanted.any():
             continue
         sampled = _sample(image, view, wanted)
@@ -113,6 +121,12 @@ def true_ortho(
         take = known & (source == 0)
         values[:, take] = sampled[:, take]
         source[take] = index + 1
+        take = centre & np.isfinite(sampled[0]) & (spare_source == 0)
+        spare[:, take] = sampled[:, take]
+        spare_source[take] = index + 1
+    last = source == 0
+    values[:, last] = spare[:, last]
+    source[last] = spare_source[last]
     return Ortho(values=values, source=source, hidden=hidden, naive=plain)
 
 
@@ -186,6 +200,18 @@ def _cell_in_image(view: _View, inside: Bools) -> tuple[NDArray[np.float64], NDA
         ]
         steps.append(np.array(moves))
     return steps[0], steps[1]
+
+
+def _lean(image: SensorImage, transform: Affine, crs: str) -> tuple[float, float]:
+    """(rows, columns) of the grid by which a ray to the camera moves per metre that it rises, mid-image."""
+    base = image.model.height_offset
+    at = (image.width - 1) / 2, (image.height - 1) / 2
+    to_grid = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    (col, row), (upper_col, upper_row) = (
+        ~transform @ to_grid.transform(*(float(part) for part in image.model.localise(*at, base + up)[:2]))
+        for up in (0.0, _LEAN_BASE_M)
+    )
+    return (upper_row - row) / _LEAN_BASE_M, (upper_col - col) / _LEAN_BASE_M
 
 
 def _incidence(image: SensorImage) -> float:
