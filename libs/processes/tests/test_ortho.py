@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 from bocage_processes.accuracy import compare_elevation, compare_ortho, nmad
+from bocage_processes.edges import centre_seen, upright_walls
 from bocage_processes.imagery import SensorImage, read_image
 from bocage_processes.ortho import Ortho, true_ortho
 from bocage_processes.scene import Scene, make_scene
@@ -117,3 +118,29 @@ def test_accuracy_of_a_known_error() -> None:
     assert nmad(np.array([0.0, 0.0, 0.0, 0.0, 99.0])) == 0
     with pytest.raises(ValueError, match="no cell"):
         compare_elevation(flat, ~np.ones(flat.shape, np.bool_), flat, measured)
+
+
+def test_a_ramp_becomes_a_wall_and_a_slope_stays() -> None:
+    heights = np.full((30, 40), 100, np.float32)
+    heights[:, 20:] = 112
+    heights[:, 19:21] = [104, 109]
+    heights[3, 3] = np.nan
+    upright = upright_walls(heights)
+    assert np.isnan(upright[3, 3])
+    assert (upright[:, 19] == 100).all()
+    assert (upright[:, 20] == 112).all()
+    slope = np.broadcast_to(np.arange(40, dtype=np.float32) * 1.5, (30, 40))
+    assert (upright_walls(slope) == slope).all()
+
+
+def test_the_centre_of_a_cell_is_seen_past_a_wall_or_not() -> None:
+    heights = np.zeros((5, 30), np.float32)
+    heights[:, :10] = 20
+    everywhere = np.ones(heights.shape, np.bool_)
+    # per metre 0.02 cells to the west: 0.4 cells from the roof's height down, less than half a cell
+    assert centre_seen(heights, everywhere, (0.0, -0.02)).all()
+    assert not centre_seen(heights, everywhere, (0.0, -0.02), margin=0.25)[:, 10].any()
+    leaning = centre_seen(heights, everywhere, (0.0, -0.2))
+    assert not leaning[:, 10:13].any()
+    assert leaning[:, 14:].all()
+    assert centre_seen(heights, everywhere, (0.0, 0.0), margin=0.25).all()

@@ -46,12 +46,23 @@ def upright_walls(heights: Floats) -> Floats:
     return upright
 
 
-def centre_seen(heights: Floats, wanted: Bools, lean: tuple[float, float], tolerance_m: float = 0.5) -> Bools:
+def at_wall_foot(heights: Floats) -> Bools:
+    """True for cells beside one at least `_LEAST_JUMP_M` higher."""
+    foot: Bools = maximum_filter(np.where(np.isfinite(heights), heights, -np.inf), 3) - heights > _LEAST_JUMP_M
+    return foot
+
+
+def centre_seen(
+    heights: Floats, wanted: Bools, lean: tuple[float, float], *, margin: float = 0.0, tolerance_m: float = 0.5
+) -> Bools:
     """Of the cells wanted, those whose very centre is seen, cells being level squares.
 
-    lean: (rows, columns) by which the ray to the camera moves over the grid per metre that it rises. Finer than a
-    z-buffer of whole pixels, which hides a cell whose edge alone is hidden.
+    lean: (rows, columns) by which the ray to the camera moves over the grid per metre that it rises. margin: cells by
+    which the ray must clear what is above it. Finer than a z-buffer of whole pixels, which hides a cell whose edge
+    alone is hidden.
     """
+    slope = float(np.hypot(*lean))
+    ahead = (lean[0] / slope * margin, lean[1] / slope * margin) if slope else (0.0, 0.0)
     seen = wanted & np.isfinite(heights)
     row, col = np.nonzero(seen)
     if row.size == 0:
@@ -62,7 +73,10 @@ def centre_seen(heights: Floats, wanted: Bools, lean: tuple[float, float], toler
     rise = 0.0
     while row.size:
         rise += step
-        at_row, at_col = np.rint(row + rise * lean[0]).astype(np.intp), np.rint(col + rise * lean[1]).astype(np.intp)
+        at_row, at_col = (
+            np.rint(index + move + rise * by).astype(np.intp)
+            for index, move, by in zip((row, col), ahead, lean, strict=True)
+        )
         on_grid = (at_row >= 0) & (at_col >= 0) & (at_row < heights.shape[0]) & (at_col < heights.shape[1])
         under = np.zeros(row.size, np.bool_)
         # the ray counts as stopped where it entered the square, up to a step before

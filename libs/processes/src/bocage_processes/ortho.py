@@ -19,7 +19,7 @@ from pyproj import Transformer
 from rasterio.windows import Window
 from scipy.ndimage import binary_dilation, map_coordinates, maximum_filter, spline_filter
 
-from bocage_processes.edges import centre_seen
+from bocage_processes.edges import at_wall_foot, centre_seen
 from bocage_processes.geomodels import open_raster
 from bocage_processes.imagery import SensorImage
 
@@ -37,6 +37,7 @@ _MIN_TOLERANCE_M = 0.5
 _SAMPLE_MARGIN_PX = 16
 _MIN_COMMON_CELLS = 100
 _LEAN_BASE_M = 50.0
+_CLEAR_CELLS = 0.25
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,14 @@ def true_ortho(
         raise ValueError("no image")
     heights = np.where(valid, elevation, np.nan).astype(np.float32)
     rise = _rise(heights, valid)
-    bands = images[0].bands
-    values = np.full((bands, *heights.shape), np.nan, np.float32)
+    foot = at_wall_foot(heights)
+    values = np.full((images[0].bands, *heights.shape), np.nan, np.float32)
     source = np.zeros(heights.shape, np.uint8)
+    rank = np.zeros(heights.shape, np.uint8)
     hidden = np.zeros(heights.shape, np.bool_)
     plain: Floats | None = None
     first_seen: Bools | None = None
     first: Floats | None = None
-    spare = np.full_like(values, np.nan)
-    spare_source = np.zeros_like(source)
     for index, image in enumerate(images):
         view = project_cells(heights, transform, crs, image)
         inside = view.inside(image)
@@ -105,29 +105,39 @@ def true_ortho(
         seen = inside & visible_cells(heights, view, image, abs(transform.a), tolerance, thicken=oblique)
         if index == 0:
             hidden = inside & ~seen
-        centre = np.zeros_like(seen)
-        if index > 0:
-            centre = centre_seen(heights, inside & ~seen & (source == 0), _lean(image, transform, crs))
-        wanted = inside if index == 0 else seen | centre
+        ranks = _ranks(heights, seen, inside & ~seen if index else np.zeros_like(seen), foot, image, transform, crs)
+        wanted = inside if index == 0 else ranks > rank
+        wanted |= seen
         if not wanted.any():
             continue
         sampled = _sample(image, view, wanted)
-        known = seen & np.isfinite(sampled[0])
+        known = np.isfinite(sampled[0])
         if index == 0:
             plain = sampled if naive else None
-            first, first_seen = np.where(known, sampled, np.nan).astype(np.float32), known
+            first_seen = seen & known
+            first = np.where(first_seen, sampled, np.nan).astype(np.float32)
         elif first is not None and first_seen is not None:
-            _match_radiometry(sampled, first, first_seen & known)
-        take = known & (source == 0)
+            _match_radiometry(sampled, first, first_seen & seen & known)
+        take = known & (ranks > rank)
         values[:, take] = sampled[:, take]
         source[take] = index + 1
-        take = centre & np.isfinite(sampled[0]) & (spare_source == 0)
-        spare[:, take] = sampled[:, take]
-        spare_source[take] = index + 1
-    last = source == 0
-    values[:, last] = spare[:, last]
-    source[last] = spare_source[last]
+        rank[take] = ranks[take]
     return Ortho(values=values, source=source, hidden=hidden, naive=plain)
+
+
+def _ranks(
+    heights: Floats, seen: Bools, behind: Bools, foot: Bools, image: SensorImage, transform: Affine, crs: str
+) -> Sources:
+    """How well an image sees each cell: 4 wholly, 3 centre clear of walls, 2 at a wall, 1 centre only, 0 not at all."""
+    lean = _lean(image, transform, crs)
+    ranks = np.where(seen, 4, 0).astype(np.uint8)
+    centre = centre_seen(heights, behind, lean)
+    ranks[centre] = 1
+    close = (seen & foot) | centre
+    clear = centre_seen(heights, close, lean, margin=_CLEAR_CELLS)
+    ranks[centre & clear] = 3
+    ranks[seen & close & ~clear] = 2
+    return ranks
 
 
 def project_cells(heights: Floats, transform: Affine, crs: str, image: SensorImage) -> _View:
@@ -207,10 +217,12 @@ def _lean(image: SensorImage, transform: Affine, crs: str) -> tuple[float, float
     base = image.model.height_offset
     at = (image.width - 1) / 2, (image.height - 1) / 2
     to_grid = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
-    (col, row), (upper_col, upper_row) = (
-        ~transform @ to_grid.transform(*(float(part) for part in image.model.localise(*at, base + up)[:2]))
-        for up in (0.0, _LEAN_BASE_M)
-    )
+    ends: list[tuple[float, float]] = []
+    for up in (0.0, _LEAN_BASE_M):
+        lon, lat = image.model.localise(*at, base + up)
+        x, y = to_grid.transform(float(lon), float(lat))
+        ends.append(~transform @ (float(x), float(y)))
+    (col, row), (upper_col, upper_row) = ends
     return (upper_row - row) / _LEAN_BASE_M, (upper_col - col) / _LEAN_BASE_M
 
 

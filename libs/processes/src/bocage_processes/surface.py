@@ -24,6 +24,7 @@ from shapely.geometry.polygon import orient
 from shapely.ops import unary_union
 
 from bocage_processes.cars import EngineResult
+from bocage_processes.edges import upright_walls
 from bocage_processes.ortho import Floats, Ortho, project_cells, true_ortho
 from bocage_processes.process import EngineFailed, InputRefused
 from bocage_processes.stereo import StereoPlan
@@ -36,6 +37,7 @@ MATCHING_MARGIN_PX = 10.0
 """Nearer to an image's edge the matching window (11 pixels) and the filters after it do not fit: not processed."""
 _ALTITUDE_SLACK_M = 200.0
 _OUTLINE_CELLS = 400
+_IMAGES_FOR_WALLS = 3
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,10 @@ def make_ortho(surface: Surface, plan: StereoPlan, *, naive: bool = False) -> tu
     """True ortho, and the images' indices in the order of its source band: the reference, then the steepest view."""
     others = [index for index in range(len(plan.images)) if index != plan.reference]
     order = [plan.reference, *sorted(others, key=lambda index: plan.views[index].incidence_deg)]
+    # two noisy views would make walls of rough ground
+    heights = upright_walls(surface.heights) if len(order) >= _IMAGES_FOR_WALLS else surface.heights
     ortho = true_ortho(
-        surface.heights,
+        heights,
         np.isfinite(surface.heights),
         surface.transform,
         surface.crs,
