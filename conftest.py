@@ -105,6 +105,7 @@ def test_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two workers: a file stays on one of them, and all end-to-end tests share one platform."""
     for item in items:

@@ -98,7 +98,7 @@ def test_the_quote_bounds_what_is_asked(scene: Scene, tmp_path: Path) -> None:
     context = surroundings(tmp_path / "job", staged(scene))
     quote = check(DsmInputs(images=[f"scenes/{name}" for name in NAMES], resolution=0.5), context)
     assert 0.9 < quote.usage.megapixels < 1.3
-    assert quote.findings["convergence_deg"] == pytest.approx(7.4, abs=0.2)
+    assert quote.findings["convergence_deg"] == pytest.approx(8.7, abs=0.3)
     json.dumps(quote.model_dump(mode="json"), allow_nan=False)
 
 
@@ -206,8 +206,8 @@ def test_the_ortho_is_near_the_true_texture(scene: Scene, result: tuple[Quote, O
     assert naive is not None
     found = compare_ortho(delivered, naive[0].astype(np.float64), texture, visible, hidden)
     assert found.correlation >= 0.90
-    # narrower than a cell, and hidden in the other two views also: no sample is free of the wall
-    assert found.hidden_gain >= 0.0
+    assert found.hidden_cells > 1000
+    assert found.hidden_gain >= 0.30
 
     for name in ("fwd", "bwd"):
         visible, hidden = hidden_in(name)

@@ -169,11 +169,12 @@ def views(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Viewing]:
 
 
 def test_line_of_sight(views: dict[str, Viewing]) -> None:
-    # tangents (0.03, -0.13): what is higher is seen farther south-east, so the sensor stands north-north-west
-    assert views["fwd"].incidence_deg == pytest.approx(math.degrees(math.atan(math.hypot(0.03, 0.13))), abs=0.05)
-    assert views["fwd"].azimuth_deg == pytest.approx(347, abs=1)
-    assert views["bwd"].azimuth_deg == pytest.approx(184.4, abs=1)
-    assert views["nadir"].incidence_deg == pytest.approx(1.15, abs=0.05)
+    # tangents (-0.01, -0.13): what is higher is seen farther south, so the sensor stands to the north
+    assert views["fwd"].incidence_deg == pytest.approx(math.degrees(math.atan(math.hypot(0.01, 0.13))), abs=0.05)
+    assert views["fwd"].azimuth_deg == pytest.approx(5, abs=1)
+    # tangents (-0.02, 0.13): it slides west and north, so the sensor stands to the south-south-east
+    assert views["bwd"].azimuth_deg == pytest.approx(171.9, abs=1)
+    assert views["nadir"].incidence_deg == pytest.approx(math.degrees(math.atan(0.06)), abs=0.05)
     for view in views.values():
         assert np.linalg.norm(view.unit) == pytest.approx(1)
         assert view.unit[2] > 0.9

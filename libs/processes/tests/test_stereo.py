@@ -19,7 +19,7 @@ from bocage_processes.geomodels import geom_text, read_geomodel
 from bocage_processes.imagery import SensorImage, read_image
 from bocage_processes.process import InputRefused, Limits
 from bocage_processes.rpc import RpcModel
-from bocage_processes.scene import Scene, make_scene
+from bocage_processes.scene import VIEWS, Scene, make_scene
 from bocage_processes.stereo import StereoPlan, plan_stereo
 from shapely.geometry import box, mapping, shape
 
@@ -51,18 +51,20 @@ def test_the_middle_view_of_three_is_the_reference(trio: list[SensorImage]) -> N
     plan = plan_stereo(trio)
     assert plan.reference == 1
     assert [(pair.left, pair.right) for pair in plan.pairs] == [(1, 0), (1, 2)]
-    for pair in plan.pairs:
-        assert pair.convergence_deg == pytest.approx(math.degrees(math.atan(math.hypot(0.13, 0.01))), abs=0.1)
-        assert pair.base_to_height == pytest.approx(math.hypot(0.13, 0.01), abs=0.001)
+    for pair, other in zip(plan.pairs, ("fwd", "bwd"), strict=True):
+        across, along = np.subtract(VIEWS[other], VIEWS["nadir"])
+        assert pair.convergence_deg == pytest.approx(math.degrees(math.atan(math.hypot(across, along))), abs=0.15)
+        assert pair.base_to_height == pytest.approx(math.hypot(across, along), abs=0.001)
         assert pair.overlap_fraction > 0.98
     assert plan_stereo([trio[1], trio[0], trio[2]]).reference == 0
 
 
 def test_a_wider_base_promises_more(trio: list[SensorImage]) -> None:
     narrow, wide = plan_stereo(trio[:2]), plan_stereo([trio[0], trio[2]])
-    assert narrow.expected_precision_m == pytest.approx(0.25 * 0.5 / 0.1304, rel=0.01)
-    assert wide.expected_precision_m == pytest.approx(narrow.expected_precision_m / 2, rel=0.01)
-    assert wide.base_to_height == pytest.approx(2 * narrow.base_to_height, rel=0.01)
+    bases = [math.dist(VIEWS["fwd"], VIEWS[other]) for other in ("nadir", "bwd")]
+    for plan, base in zip((narrow, wide), bases, strict=True):
+        assert plan.base_to_height == pytest.approx(base, rel=0.01)
+        assert plan.expected_precision_m == pytest.approx(0.25 * 0.5 / base, rel=0.01)
 
 
 def test_defaults(trio: list[SensorImage]) -> None:

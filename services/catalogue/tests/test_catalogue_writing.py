@@ -301,6 +301,7 @@ def test_statuses_of_updates_and_deletions(catalogue: Any) -> None:
     assert client.delete(f"{ITEMS}/absent").status_code == 404
     assert client.post("/stac/collections/none/items", json=catalogue.item("x")).status_code == 404
     assert client.put("/stac/collections/none", json=catalogue.collection("none")).status_code == 404
+    assert client.post(ITEMS, json=catalogue.item("one")).status_code in (201, 409)
     assert client.put(f"{ITEMS}/one", json=catalogue.item("two")).status_code == 400
     assert client.put(SCENES, json=catalogue.collection("other")).status_code == 400
     assert client.post(ITEMS, json=catalogue.item("one")).status_code == 409
