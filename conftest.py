@@ -103,11 +103,3 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real test data here: set BOCAGE_TEST_DATA to their folder")
     return folder
-
-
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two workers: a file stays on one of them, and all end-to-end tests share one platform."""
-    for item in items:
-        whole = Path(__file__).parent / "tests" in item.path.parents
-        item.add_marker(pytest.mark.xdist_group("platform" if whole else item.path.stem))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 import subprocess
 import sys
 import threading
@@ -16,7 +15,6 @@ import psycopg
 import pytest
 from bocage_kit.identity import Level, Verifier
 from bocage_rights.bootstrap import run
-from bocage_rights.keyring import open_keyring
 
 if TYPE_CHECKING:
     from services.rights.tests.conftest import Rights
@@ -156,14 +154,24 @@ def test_bootstrap_again_revokes_the_former_keys(rights: Rights, tmp_path: Path)
     assert row == (2, 2000), "credits are granted once"
 
 
-def _open(home: Path) -> str:
-    made = open_keyring(home / "secrets", home / "identity" / "public-keys.json")
-    return f"{made.pepper.hex()} {made.signing.kid}"
+OPEN = """
+import sys
+from pathlib import Path
+from bocage_rights.keyring import open_keyring
+home = Path(sys.argv[1])
+made = open_keyring(home / "secrets", home / "identity" / "public-keys.json")
+print(made.pepper.hex(), made.signing.kid)
+"""
 
 
 def test_many_starters_agree_on_the_secrets(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        assert len(set(pool.map(_open, [tmp_path] * 8))) == 1
+    starters = [
+        subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    opened = [starter.communicate(timeout=60)[0] for starter in starters]
+    assert len(set(opened)) == 1
+    assert opened[0].strip()
     assert sorted(p.name for p in (tmp_path / "secrets").iterdir()) == ["pepper", "signing-key.json"]
     assert all(p.stat().st_mode & 0o777 == 0o600 for p in (tmp_path / "secrets").iterdir())
     assert '"d"' not in (tmp_path / "identity" / "public-keys.json").read_text(), "the private half stays in"
