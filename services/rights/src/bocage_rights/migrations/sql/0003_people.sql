@@ -1,0 +1,1 @@
+-- Who: verified organisations, activated people, service accounts, projects, OIDC logins.

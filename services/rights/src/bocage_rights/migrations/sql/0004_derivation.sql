@@ -1,0 +1,1 @@
+-- What results inherit: rules, lineage, recalls; attributions and embargoes of licences.

@@ -1,0 +1,1 @@
+-- Quotas, plans, prices by category and collection, transfers and refunds.

@@ -1,0 +1,1 @@
+-- The audit chain, counted denials, and the register of what was taken.

@@ -1,0 +1,18 @@
+"""Who: verified organisations, activated people, service accounts, projects, OIDC logins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((Path(__file__).parent.parent / "sql" / "0003_people.sql").read_text())

@@ -1,0 +1,18 @@
+"""Quotas, plans, prices by category and collection, transfers and refunds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((Path(__file__).parent.parent / "sql" / "0005_quotas.sql").read_text())

@@ -1,0 +1,18 @@
+"""Signed links and sharing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((Path(__file__).parent.parent / "sql" / "0006_signing.sql").read_text())
