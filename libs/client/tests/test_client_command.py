@@ -193,13 +193,23 @@ def test_cancel_and_watch(stub: Stub, bocage: Bocage) -> None:
 
 def test_interrupt_says_that_the_job_goes_on(stub: Stub) -> None:
     stub.polls_to_end = 10_000
-    with subprocess.Popen([command(), *SUBMIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 20
-        while not any(job["polls"] for job in stub.jobs.values()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+    # Whoever runs the tests in the background of a shell has made them deaf to Ctrl-C, and children inherit that.
+    with subprocess.Popen(
+        [command(), *SUBMIT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while not any(job["polls"] for job in stub.jobs.values()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     (job,) = stub.jobs
     assert process.returncode == 130
     assert json.loads(out)["jobID"] == job
@@ -267,7 +277,9 @@ def test_the_wheel_installs_and_runs_alone(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
 
     def uv(*arguments: str | Path) -> None:
-        subprocess.run(["uv", *map(str, arguments)], check=True, capture_output=True, env=environment)
+        # `uv run` tells where it is itself: it need not be on the path.
+        program = environment.get("UV", "uv")
+        subprocess.run([program, *map(str, arguments)], check=True, capture_output=True, env=environment)
 
     uv("build", "--wheel", package, "--out-dir", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
