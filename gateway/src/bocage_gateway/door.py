@@ -115,7 +115,13 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, route: Route, base: str, request_id: str
     ) -> None:
         inside: Inside = scope["state"]["inside"]
-        credential = credential_of(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+        credential = credential_of(
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["headers"],
+            bearers_taken=bool(self._settings.oidc_issuers),
+        )
         transfer = Transfer(
             scope,
             receive,

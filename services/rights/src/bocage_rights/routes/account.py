@@ -7,7 +7,7 @@ from typing import Any
 
 from bocage_kit.access import ACCOUNT, ANYONE, Caller
 from bocage_kit.identity import Identity, Level, Purpose
-from bocage_kit.problems import Problem, not_found
+from bocage_kit.problems import Problem, invalid_credential, not_found
 from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -50,6 +50,13 @@ class NewKey(BaseModel):
     scopes: list[str] | None = Field(default=None, description="absent: those of the calling key")
     purpose: Purpose | None = Field(default=None, description="that of the calling key, or `undeclared`")
     expires: AwareDatetime | None = None
+    project: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="what the use of this key is counted under; absent: that of the calling key",
+    )
 
 
 class Key(BaseModel):
@@ -61,6 +68,8 @@ class Key(BaseModel):
     expires: datetime | None = None
     revoked: datetime | None = None
     last_used: datetime | None = None
+    project: str | None = None
+    made_by: str | None = Field(default=None, description="id of the key that made it")
     current: bool = False
 
 
@@ -73,6 +82,7 @@ class MintedKey(BaseModel):
     scopes: list[str]
     purpose: Purpose
     expires: datetime | None = None
+    project: str | None = None
 
 
 def key_document(row: Any, current: str | None = None) -> Key:
@@ -85,6 +95,8 @@ def key_document(row: Any, current: str | None = None) -> Key:
         expires=row.expires_at,
         revoked=row.revoked_at,
         last_used=row.last_used_at,
+        project=row.project,
+        made_by=row.made_by,
         current=row.id == current,
     )
 
@@ -173,27 +185,49 @@ async def create_key(wanted: NewKey, caller: Caller, state: State, response: Res
         # A key that ends makes none that outlives it.
         ends = [end for row in rows if row.id == caller.credential and (end := row.expires_at) is not None]
         expires = min([*ends, *([wanted.expires] if wanted.expires else [])], default=None)
-        minted = await accounts.make_key(
-            connection,
-            state.keyring,
-            name=wanted.name,
-            scopes=scopes,
-            owner=caller.subject,
-            purpose=purpose,
-            expires=expires,
-        )
+        project = wanted.project or caller.project
+        try:
+            minted = await accounts.make_key(
+                connection,
+                state.keyring,
+                name=wanted.name,
+                scopes=scopes,
+                owner=caller.subject,
+                purpose=purpose,
+                expires=expires,
+                project=project,
+                made_by=caller.credential,
+            )
+        except accounts.Revoked as error:
+            raise invalid_credential() from error
     response.headers["Cache-Control"] = "no-store"
-    return MintedKey(id=minted.id, key=minted.text, name=wanted.name, scopes=scopes, purpose=purpose, expires=expires)
+    return MintedKey(
+        id=minted.id,
+        key=minted.text,
+        name=wanted.name,
+        scopes=scopes,
+        purpose=purpose,
+        expires=expires,
+        project=project,
+    )
 
 
 @router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(ACCOUNT)])
-async def revoke_key(key_id: str, caller: Caller, state: State) -> Response:
+async def revoke_key(key_id: str, caller: Caller, state: State, descendants: bool = False) -> Response:
+    """At once; with `descendants` also whatever keys it made, and those made with them.
+
+    Those of other people among them only for who may manage these.
+    """
     _person(caller)
     async with state.engine.begin() as connection:
-        row = await accounts.key(connection, key_id)
+        row = await accounts.key(connection, key_id.replace("\0", ""))
         if row is None or row.person != caller.subject:
             raise not_found(f"The key {key_id}")
-        await accounts.revoke_key(connection, key_id)
+        if descendants:
+            everybody = caller.has("rights:manage")
+            await accounts.revoke_key_and_descendants(connection, row.id, everybody=everybody)
+        else:
+            await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)
 
 
