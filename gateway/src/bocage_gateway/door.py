@@ -46,7 +46,9 @@ async def opened(settings: GatewaySettings, version: str) -> AsyncIterator[Insid
     health = Health(upstreams, version)
     listener = asyncio.create_task(revocations.listen(upstreams["rights"], exchange))
     try:
-        yield Inside(upstreams, exchange, health, Contract(upstreams, health, version))
+        yield Inside(
+            upstreams, exchange, health, Contract(upstreams, health, version, next(iter(settings.oidc_issuers), None))
+        )
     finally:
         listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
