@@ -150,7 +150,7 @@ def test_from_first_login_to_a_job_and_over_a_change_of_keys(opened: tuple[Runni
         assert me("ada", scope="jobs:submit rights:manage").json()["scopes"] == ["jobs:submit"]
 
         bearer = {"Authorization": f"Bearer {server.token('ada', token_url)}"}
-        job = {"inputs": {"text": "bonjour"}}
+        job = {"inputs": {"stringInput": "Value1"}}
         done = httpx.post(f"{running.url}/processing/processes/echo/execution", json=job, headers=bearer, timeout=60)
         assert done.status_code in (200, 201), done.text
 
