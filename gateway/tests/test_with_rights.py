@@ -118,3 +118,15 @@ def test_the_halves_of_a_key_are_one_credential(opened: tuple[httpx.Client, dict
     twice = [("access-key", access), ("access-key", access), ("secret-key", secret)]
     assert client.get("/rights/me", headers=twice).status_code == 400
     assert client.get(f"/rights/me?secret-key={secret}").json()["code"] == "key-in-address"
+
+
+def test_an_erased_person_is_gone_within_a_second(opened: tuple[httpx.Client, dict[str, str]]) -> None:
+    client, keys = opened
+    manager = {"X-API-Key": keys["researcher"]}
+    person = client.post("/rights/admin/people", headers=manager, json={"name": "Leaves"}).json()["id"]
+    made = client.post("/rights/admin/keys", headers=manager, json={"person": person, "name": "k"}).json()
+    key = {"X-API-Key": made["key"]}
+    assert client.get("/rights/me", headers=key).json()["subject"] == person
+    assert client.delete(f"/rights/admin/people/{person}", headers=manager).status_code == 204
+    wait_until(lambda: client.get("/rights/me", headers=key).status_code == 401, 1)
+    assert client.get("/rights/me", headers=manager).status_code == 200
