@@ -165,3 +165,11 @@ def own_platform() -> Iterator[Platform]:
 def client(platform: Platform) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=platform.url, timeout=20) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def platform_with_issuer() -> Iterator[Platform]:
+    """A gateway that takes bearer tokens; nothing answers at the issuer's address."""
+    with running(BOCAGE_OIDC_ISSUERS="http://127.0.0.1:9") as made:
+        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        yield made

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 import pytest
 from bocage_gateway import snapshot
 from bocage_gateway.openapi_merge import MergeError, merge
+from bocage_gateway.provider import oauth2_flows
 from fastapi import FastAPI, Query, Security
 from fastapi.security import APIKeyHeader
 from openapi_spec_validator import validate
@@ -186,6 +187,13 @@ def test_security_is_the_gateways_own() -> None:
     assert configured["components"]["securitySchemes"]["OpenIdConnect"]["openIdConnectUrl"] == url
     assert {"OpenIdConnect": []} in configured["security"]
     validate(configured)
+    told = {"token_endpoint": "https://id.example/token", "authorization_endpoint": "https://id.example/auth"}
+    flows = oauth2_flows(told)
+    configured = merge({"catalogue": catalogue().openapi()}, info=INFO, openid_configuration=url, oauth2_flows=flows)
+    scheme = configured["components"]["securitySchemes"]["OAuth2PasswordBearer"]
+    assert scheme["flows"]["password"]["tokenUrl"] == "https://id.example/token"
+    validate(configured)
+    assert oauth2_flows({"token_endpoint": 7}) == {}
 
 
 def test_older_documents_are_refused() -> None:

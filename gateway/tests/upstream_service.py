@@ -67,10 +67,16 @@ class Service:
         shown = json.loads(await body_of(receive))
         self.exchanges.append(shown)
         await asyncio.sleep(self.exchange_seconds)
-        secret = shown.get("api_key") or shown.get("tile_token") or "anonymous.x"
+        secret = shown.get("api_key") or shown.get("tile_token") or shown.get("bearer") or "anonymous.x"
         identifier = secret.split(".")[0]
         if identifier in self.revoked or identifier.startswith("bad"):
             await reply(send, 401, {"detail": "The credential is unknown, expired, revoked or suspended."})
+            return
+        if identifier == "pending":
+            await reply(send, 403, {"code": "account-pending", "detail": "Ask the referent of the lab."})
+            return
+        if identifier == "away":
+            await reply(send, 503, {"code": "provider-unavailable", "detail": "The provider does not answer."})
             return
         self.tokens += 1
         token = f"token-{identifier}-{self.tokens}"

@@ -16,6 +16,7 @@ from bocage_kit.problems import Problem
 from bocage_gateway.health import Health
 from bocage_gateway.openapi_merge import Document, MergeError, merge
 from bocage_gateway.pages import own_document
+from bocage_gateway.provider import Provider
 from bocage_gateway.upstream import Upstream, unavailable
 
 _SECONDS = 15.0
@@ -45,7 +46,11 @@ class _Built:
 class Contract:
     """Builds the document at the first need, and again after a service has changed."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], health: Health, version: str) -> None:
+    def __init__(
+        self, upstreams: Mapping[str, Upstream], health: Health, version: str, issuer: str | None = None
+    ) -> None:
+        self._provider = Provider(issuer)
+        self._flows: dict[str, Any] = {}
         self._upstreams, self._health, self._version = upstreams, health, version
         self._built: _Built | None = None
         self._of: dict[str, object] | None = None
@@ -63,17 +68,18 @@ class Contract:
         report = await self._health.report()
         versions = {name: state["version"] for name, state in report["services"].items()}
         reachable = all(state["status"] != "unreachable" for state in report["services"].values())
-        if self._built is not None and (versions == self._of or not reachable):
+        flows = await self._provider.flows()
+        if self._built is not None and ((versions == self._of and flows == self._flows) or not reachable):
             return self._built
         try:
             texts = await asyncio.gather(*(self._fetch(upstream) for upstream in self._upstreams.values()))
             sources = tuple(hashlib.sha256(text).hexdigest() for text in texts)
-            if self._built is None or sources != self._built.sources:
+            if self._built is None or sources != self._built.sources or flows != self._flows:
                 # Seconds of work for big documents: not on the loop that moves everybody's bytes.
                 self._built = await asyncio.to_thread(
-                    self._build, dict(zip(self._upstreams, texts, strict=True)), sources
+                    self._build, dict(zip(self._upstreams, texts, strict=True)), sources, flows
                 )
-            self._of = versions
+            self._of, self._flows = versions, flows
         except (Problem, MergeError, ValueError, KeyError) as error:
             if self._built is not None:
                 _log.warning("the former OpenAPI document is kept", extra={"error": str(error)})
@@ -95,8 +101,13 @@ class Contract:
             raise unavailable(upstream.service)
         return body
 
-    def _build(self, texts: Mapping[str, bytes], sources: tuple[str, ...]) -> _Built:
+    def _build(self, texts: Mapping[str, bytes], sources: tuple[str, ...], flows: Mapping[str, Any]) -> _Built:
         documents: dict[str, Document] = {service: json.loads(text) for service, text in texts.items()}
-        merged = merge({"gateway": own_document(), **documents}, info=info(self._version))
+        merged = merge(
+            {"gateway": own_document(), **documents},
+            info=info(self._version),
+            openid_configuration=self._provider.url,
+            oauth2_flows=flows,
+        )
         body = json.dumps(merged, separators=(",", ":")).encode()
         return _Built(sources, body, hashlib.sha256(body).hexdigest())

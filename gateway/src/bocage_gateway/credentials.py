@@ -6,35 +6,46 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
-from bocage_kit.problems import Problem, unauthenticated
+from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 
 from bocage_gateway.exchange import ANONYMOUS, Credential
 
 _KEY = re.compile(r"[\x21-\x7e]{1,512}")
-_SECRETS_IN_QUERY = frozenset({"apikey", "xapikey", "accesstoken", "authorization", "bocageidentity"})
-_UNKNOWN = "The credential is unknown, expired, revoked or suspended."
+_SECRETS_IN_QUERY = frozenset(
+    {"apikey", "xapikey", "accesskey", "secretkey", "accesstoken", "authorization", "bocageidentity"}
+)
+_BEARER = re.compile(rb"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
+_LONGEST_BEARER = 8192
+_KEY_HEADERS = (b"x-api-key", b"access-key", b"secret-key")
 
 
-def credential_of(method: str, raw_path: bytes, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Credential:
+def credential_of(
+    method: str,
+    raw_path: bytes,
+    query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    *,
+    bearers_taken: bool = False,
+) -> Credential:
     """Raises a 400 or 401 for a credential in the wrong place or of the wrong kind."""
     parameters = parse_qsl(query.decode("latin1"), keep_blank_values=True) if query else []
     _refuse_keys_in(parameters)
-    shown: dict[bytes, list[bytes]] = {b"x-api-key": [], b"authorization": []}
+    shown: dict[bytes, list[bytes]] = {name: [] for name in (*_KEY_HEADERS, b"authorization")}
     for name, value in headers:
         if name in shown:
             shown[name].append(value)
     keys, bearers = shown[b"x-api-key"], shown[b"authorization"]
-    if len(keys) + len(bearers) > 1:
+    ids, secrets = shown[b"access-key"], shown[b"secret-key"]
+    if len(keys) + len(bearers) + max(len(ids), len(secrets)) > 1:
         raise Problem(400, "two-credentials", "The request shows more than one credential; send X-API-Key once.")
+    if ids or secrets:  # the two halves of one key
+        keys = [b".".join((ids or [b""]) + (secrets or [b""]))]
     if bearers:
-        raise unauthenticated(
-            "Authorization is not taken: no OpenID Connect provider is configured on this platform."
-            " Send an API key as X-API-Key."
-        )
+        return _bearer(bearers[0], bearers_taken)
     if keys:
         key = keys[0].decode("latin1")
         if not _KEY.fullmatch(key) or "." not in key:
-            raise unauthenticated(_UNKNOWN)
+            raise invalid_credential()
         return Credential("api_key", key)
     if method in ("GET", "HEAD") and (raw_path == b"/tiles" or raw_path.startswith(b"/tiles/")):
         tokens = {value for name, value in parameters if name == "token"}
@@ -43,9 +54,21 @@ def credential_of(method: str, raw_path: bytes, query: bytes, headers: Iterable[
         if tokens:
             token = tokens.pop()
             if not _KEY.fullmatch(token):
-                raise unauthenticated(_UNKNOWN)
+                raise invalid_credential()
             return Credential("tile_token", token)
     return ANONYMOUS
+
+
+def _bearer(shown: bytes, taken: bool) -> Credential:
+    if not taken:
+        raise unauthenticated(
+            "Authorization is not taken: no OpenID Connect provider is configured on this platform."
+            " Send an API key as X-API-Key."
+        )
+    found = _BEARER.fullmatch(shown) if len(shown) <= _LONGEST_BEARER else None
+    if found is None:
+        raise unauthenticated("Authorization holds no bearer token that is taken here: a signed JSON Web Token is.")
+    return Credential("bearer", found[1].decode())
 
 
 def _refuse_keys_in(parameters: list[tuple[str, str]]) -> None:

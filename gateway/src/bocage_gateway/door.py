@@ -46,7 +46,9 @@ async def opened(settings: GatewaySettings, version: str) -> AsyncIterator[Insid
     health = Health(upstreams, version)
     listener = asyncio.create_task(revocations.listen(upstreams["rights"], exchange))
     try:
-        yield Inside(upstreams, exchange, health, Contract(upstreams, health, version))
+        yield Inside(
+            upstreams, exchange, health, Contract(upstreams, health, version, next(iter(settings.oidc_issuers), None))
+        )
     finally:
         listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -115,7 +117,13 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, route: Route, base: str, request_id: str
     ) -> None:
         inside: Inside = scope["state"]["inside"]
-        credential = credential_of(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+        credential = credential_of(
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            scope["headers"],
+            bearers_taken=bool(self._settings.oidc_issuers),
+        )
         transfer = Transfer(
             scope,
             receive,

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import aiohttp
-from bocage_kit.problems import unauthenticated
+from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 
 from bocage_gateway.upstream import Upstream, unavailable
 
 _T = TypeVar("_T")
-Kind = Literal["api_key", "tile_token", "anonymous"]
+Kind = Literal["api_key", "tile_token", "bearer", "anonymous"]
 
 _MARGIN_SECONDS = 10
 _REFUSAL_SECONDS = 2.0
@@ -60,7 +60,7 @@ class Exchange:
         self._rights = rights
         self._pepper = secrets.token_bytes(32)
         self._held: OrderedDict[bytes, _Held] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, int, Mapping[str, Any]]] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[str]] = {}
         self._epoch = 0
         self.watched = False
@@ -75,7 +75,7 @@ class Exchange:
             del self._held[digest]
         if (refused := self._refused.get(digest)) is not None:
             if time.monotonic() < refused[0]:
-                raise unauthenticated(refused[1])
+                raise _refusal(credential, refused[1], refused[2])
             del self._refused[digest]
         asking = self._asking.get(digest)
         if asking is None:
@@ -113,11 +113,12 @@ class Exchange:
     async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> str:
         epoch = self._epoch
         status, document = await self._post(credential.body(public_base))
-        if status == 401:
-            detail = str(document.get("detail") or "The credential is not valid.")
+        if status in (401, 403):
             if epoch == self._epoch:
-                _remember(self._refused, digest, (time.monotonic() + _REFUSAL_SECONDS, detail))
-            raise unauthenticated(detail)
+                _remember(self._refused, digest, (time.monotonic() + _REFUSAL_SECONDS, status, document))
+            raise _refusal(credential, status, document)
+        if status == 503 and document.get("code") == "provider-unavailable":
+            raise Problem(503, "provider-unavailable", str(document.get("detail")), headers={"Retry-After": "5"})
         try:
             token, expires, identifier = document["token"], float(document["expires"]), document.get("credential")
         except (KeyError, TypeError, ValueError):
@@ -144,6 +145,16 @@ class Exchange:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             raise unavailable("rights") from None
         return response.status, document if isinstance(document, dict) else {}
+
+
+def _refusal(credential: Credential, status: int, document: Mapping[str, Any]) -> Problem:
+    """What the caller is told. Of keys and tile tokens nothing but that they are not valid."""
+    if credential.kind != "bearer":
+        return invalid_credential()
+    detail = str(document.get("detail") or "The bearer token is not valid.")
+    if status == 401:
+        return unauthenticated(detail)
+    return Problem(status, str(document.get("code") or "forbidden"), detail)
 
 
 def _remember(memory: OrderedDict[bytes, _T], digest: bytes, value: _T) -> None:

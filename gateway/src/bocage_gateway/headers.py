@@ -27,6 +27,8 @@ _NOT_TO_SERVICES = _HOP_BY_HOP | {
     b"expect",
     b"authorization",
     b"x-api-key",
+    b"access-key",
+    b"secret-key",
     b"bocage-identity",
     b"forwarded",
     b"x-real-ip",
@@ -53,7 +55,10 @@ _DEFAULTS: Headers = [
 ]
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
-    (b"access-control-allow-headers", b"X-API-Key, Authorization, Content-Type, Range, If-None-Match, Prefer"),
+    (
+        b"access-control-allow-headers",
+        b"X-API-Key, Access-Key, Secret-Key, Authorization, Content-Type, Range, If-None-Match, Prefer",
+    ),
     (b"access-control-max-age", b"86400"),
     (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
 ]
@@ -109,5 +114,5 @@ def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: 
         if b"cache-control" not in names:
             # Who asks is said by a header that caches know nothing of: nobody may keep an answer for another.
             answer.append((b"cache-control", b"private, no-cache"))
-        answer.append((b"vary", b"Authorization, X-API-Key"))
+        answer.append((b"vary", b"Authorization, X-API-Key, Access-Key"))
     return answer

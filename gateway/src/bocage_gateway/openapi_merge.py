@@ -50,7 +50,8 @@ _API_KEY: Document = {
     "type": "apiKey",
     "in": "header",
     "name": "X-API-Key",
-    "description": "`<id>.<secret>`. Without it one is anonymous, with no purpose declared.",
+    "description": "`<id>.<secret>`, or its halves as the headers Access-Key and Secret-Key."
+    " Without it one is anonymous, with no purpose declared.",
 }
 _TILE_TOKEN: Document = {
     "type": "apiKey",
@@ -65,7 +66,11 @@ class MergeError(Exception):
 
 
 def merge(
-    documents: Mapping[str, Document], *, info: Mapping[str, Any], openid_configuration: str | None = None
+    documents: Mapping[str, Document],
+    *,
+    info: Mapping[str, Any],
+    openid_configuration: str | None = None,
+    oauth2_flows: Mapping[str, Any] | None = None,
 ) -> Document:
     """The one document. `documents` holds each service's own; the gateway's may be among them, as `gateway`.
 
@@ -76,11 +81,19 @@ def merge(
             raise MergeError(f"{service}: OpenAPI {document.get('openapi')} instead of 3.1")
     components = dict(_components(documents))
     named = names(classes(components))
-    bearer = {"OpenIdConnect": {"type": "openIdConnect", "openIdConnectUrl": openid_configuration}}
+    bearer: Document = {}
+    if openid_configuration:
+        bearer["OpenIdConnect"] = {"type": "openIdConnect", "openIdConnectUrl": openid_configuration}
+        if oauth2_flows:
+            bearer["OAuth2PasswordBearer"] = {  # the name under which THEIA's client looks for it
+                "type": "oauth2",
+                "description": "The same tokens, with the provider's addresses.",
+                "flows": dict(oauth2_flows),
+            }
     merged: Document = {
         "openapi": "3.1.0",
         "info": dict(info),
-        "security": [{"ApiKey": []}, *([{"OpenIdConnect": []}] if openid_configuration else []), {}],
+        "security": [{"ApiKey": []}, *({name: []} for name in bearer), {}],
         "tags": [],
         "paths": {},
         "components": {
@@ -89,7 +102,7 @@ def merge(
             "securitySchemes": {
                 "ApiKey": _API_KEY,
                 "TileToken": _TILE_TOKEN,
-                **(bearer if openid_configuration else {}),
+                **bearer,
             },
         },
     }
@@ -179,9 +192,9 @@ class _Paths:
             operation["parameters"] = parameters
         operation["responses"] = _responses(operation.get("responses", {}))
         if operation.get("security"):
-            operation["security"] = [{"ApiKey": []}]
+            operation["security"] = self._merged["security"][:-1]
         elif path.startswith("/tiles") and method in ("get", "head"):
-            operation["security"] = [{"ApiKey": []}, {"TileToken": []}, {}]
+            operation["security"] = [*self._merged["security"][:-1], {"TileToken": []}, {}]
         return operation
 
     def _operation_id(self, path: str, method: str, operation: Document) -> str:

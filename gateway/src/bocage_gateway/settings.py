@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any
 
-from bocage_kit.settings import ServiceSettings
+from bocage_kit.settings import Listed, ServiceSettings
 from bocage_kit.urls import PublicAddress
-from pydantic import BeforeValidator, field_validator
-from pydantic_settings import NoDecode
-
-
-def _listed(value: Any) -> Any:
-    """Lists are written with commas in an environment variable."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+from pydantic import field_validator
 
 
 class GatewaySettings(ServiceSettings):
@@ -29,6 +17,8 @@ class GatewaySettings(ServiceSettings):
     public_url: str | None = None
     trusted_proxies: Listed = ()
     allowed_hosts: Listed = ()
+    oidc_issuers: Listed = ()
+    """Providers whose tokens are taken; `rights` checks them."""
     upstream_seconds: float = 60.0
     """How long a service may stay silent before the caller gets 504."""
     client_seconds: float = 60.0

@@ -33,6 +33,7 @@ class Rights:
     settings: RightsSettings
     database: TestDatabase
     keys: dict[str, str]
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     http: httpx.Client = field(init=False)
 
@@ -44,6 +45,7 @@ class Rights:
             "BOCAGE_MAX_ORGANISATION_BYTES": str(self.settings.max_organisation_bytes),
             "BOCAGE_ALIVE_SECONDS": "1",
             "PATH": "/usr/bin:/bin",
+            **self.environment,
         }
         log = (self.settings.home / "rights.log").open("ab")
         self.process = subprocess.Popen([sys.executable, "-m", "bocage_rights"], env=environment, stderr=log)

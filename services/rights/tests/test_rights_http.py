@@ -96,8 +96,11 @@ def test_me_in_plain_words(rights: Rights) -> None:
     assert "category" in why[DEMONSTRATION] and "purpose" in why["CC-BY-NC-4.0"]
     researcher = rights.call("researcher", "GET", "/rights/me").json()
     assert researcher["missing"] == [] and any("Submit jobs" in x for x in researcher["may"])
-    for entry in anonymous["missing"] + company["missing"]:
-        assert entry["link"].startswith("http://bocage.test/rights/")
+    for who, told in ((None, anonymous), ("company", company)):
+        for entry in told["missing"]:
+            assert entry["link"].startswith("http://bocage.test/rights/")
+            opened = rights.call(who, "GET", entry["link"].removeprefix("http://bocage.test"))
+            assert opened.status_code == 200, entry["link"]
 
 
 def test_why_the_company_is_refused(rights: Rights) -> None:

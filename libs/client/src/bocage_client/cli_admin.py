@@ -21,8 +21,22 @@ AnyOrganisation = Annotated[str | None, typer.Option("--org", help="Only of this
 def make_app(help_for_nothing: bool = True) -> typer.Typer:
     app = typer.Typer(no_args_is_help=help_for_nothing)
     parts: tuple[tuple[str, str, dict[str, Callable[..., None]]], ...] = (
-        ("org", "Organisations.", {"create": org_create, "list": org_list, "revoke": org_revoke}),
-        ("person", "People.", {"create": person_create, "list": person_list, "revoke": person_revoke}),
+        (
+            "org",
+            "Organisations.",
+            {"create": org_create, "list": org_list, "verify": org_verify, "refuse": org_refuse, "revoke": org_revoke},
+        ),
+        (
+            "person",
+            "People.",
+            {
+                "create": person_create,
+                "list": person_list,
+                "activate": person_activate,
+                "revoke": person_revoke,
+                "erase": person_erase,
+            },
+        ),
         ("key", "API keys.", {"create": key_create, "list": key_list, "revoke": key_revoke}),
         (
             "grant",
@@ -45,15 +59,51 @@ def org_create(
     category: Annotated[str, typer.Option(help="public, research or private.")],
     slug: Annotated[str | None, typer.Option(help="Short name; made of the name by default.")] = None,
     country: Annotated[str | None, typer.Option(help="Two letters (ISO 3166).")] = None,
+    representative: Annotated[str | None, typer.Option(help="Name of its legal representative.")] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Nothing that needs acceptance until it is verified.")
+    ] = False,
+    domain: Annotated[list[str] | None, typer.Option(help="E-mail domain of its people; repeatable.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Make an organisation."""
-    _create(context, "organisations", {"name": name, "category": category, "slug": slug, "country": country})
+    """Make an organisation, verified unless you say otherwise."""
+    body = {"name": name, "category": category, "slug": slug, "country": country, "representative": representative}
+    _create(
+        context,
+        "organisations",
+        body | {"verified": False if unverified else None, "email_domains": domain},
+    )
+
+
+def org_verify(
+    context: typer.Context,
+    org: str,
+    reason: Annotated[str, typer.Option(help="On what grounds.")],
+    json: AsJson = False,
+) -> None:
+    """Say that an organisation is what it says."""
+    _verification(context, org, "verified", reason)
+
+
+def org_refuse(
+    context: typer.Context,
+    org: str,
+    reason: Annotated[str, typer.Option(help="Why; it is shown to its people.")],
+    json: AsJson = False,
+) -> None:
+    """Refuse an organisation: its people hold nothing that needs acceptance."""
+    _verification(context, org, "refused", reason)
+
+
+def _verification(context: typer.Context, org: str, state: str, reason: str) -> None:
+    path = f"{ROOT}/organisations/{quote(org, safe='')}/verification"
+    changed = connection(context).transport.post(path, {"state": state, "reason": reason}, repeatable=True)
+    terminal_of(context).result(changed, [f"{changed.get('name', org)}: {state}."])
 
 
 def org_list(context: typer.Context, json: AsJson = False) -> None:
     """List organisations."""
-    _list(context, "organisations", {}, ["id", "slug", "name", "category", "state"])
+    _list(context, "organisations", {}, ["id", "slug", "name", "category", "state", "verified"])
 
 
 def org_revoke(context: typer.Context, org: str, json: AsJson = False) -> None:
@@ -67,15 +117,36 @@ def person_create(
     org: Organisation,
     email: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str, typer.Option(help="representative, referent or member.")] = "member",
+    service: Annotated[bool, typer.Option("--service", help="An account for machines, such as CI.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Make a person of an organisation."""
-    _create(context, "people", {"name": name, "organisation": org, "email": email, "role": role})
+    """Make a person, or an account for machines, of an organisation."""
+    body = {"name": name, "organisation": org, "email": email, "role": role}
+    _create(context, "people", body | {"kind": "service" if service else None})
 
 
 def person_list(context: typer.Context, org: AnyOrganisation = None, json: AsJson = False) -> None:
     """List people."""
-    _list(context, "people", {"organisation": org}, ["id", "name", "organisation", "role", "state"])
+    _list(context, "people", {"organisation": org}, ["id", "name", "organisation", "kind", "role", "state"])
+
+
+def person_activate(
+    context: typer.Context,
+    person: str,
+    purpose: Annotated[str | None, typer.Option(help="Declared purpose of what they do signed in.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Let in a person who waits for it, or who was suspended."""
+    body = {"state": "active"} | ({"purpose": purpose} if purpose else {})
+    path = f"{ROOT}/people/{quote(person, safe='')}"
+    changed = connection(context).transport.send("PATCH", path, json=body, repeatable=True).json()
+    terminal_of(context).result(changed, [f"Activated: {changed.get('name', person)}."])
+
+
+def person_erase(context: typer.Context, person: str, json: AsJson = False) -> None:
+    """Forget who a person is; keys and logins stop at once, what they did stays without a name."""
+    connection(context).transport.send("DELETE", f"{ROOT}/people/{quote(person, safe='')}")
+    terminal_of(context).result({"erased": person}, [f"Erased: {person}."])
 
 
 def person_revoke(context: typer.Context, person: str, json: AsJson = False) -> None:
@@ -93,12 +164,13 @@ def key_create(
     scope: Annotated[list[str] | None, typer.Option(help="For instance jobs:submit; repeatable.")] = None,
     name: Annotated[str, typer.Option(help="What the key is for.")] = "made by an administrator",
     days: Annotated[int | None, typer.Option(help="How long it lives; for ever by default.", min=1)] = None,
+    project: Annotated[str | None, typer.Option(help="What its use is counted under.")] = None,
     json: AsJson = False,
 ) -> None:
     """Make an API key. It is shown once, and never again."""
     expires = None if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat()
     body = {"person": person, "service": service, "name": name, "purpose": purpose, "scopes": scope or []}
-    made = _create(context, "keys", body | {"expires": expires})
+    made = _create(context, "keys", body | {"expires": expires, "project": project})
     terminal_of(context).say(f"Keep the key of {made.get('id')} now: it cannot be shown again.")
 
 

@@ -59,7 +59,8 @@ class Identity(BaseModel):
     licences: Mapping[str, Level] = Field(default_factory=dict)
     hidden: frozenset[str] = Field(default=frozenset(), description="hidden collections granted")
     public_base: str = "http://127.0.0.1:8000"
-    credential: str | None = Field(default=None, description="id of the key or token behind this identity")
+    credential: str | None = Field(default=None, description="id of the key, token or login behind this identity")
+    project: str | None = Field(default=None, description="what the key is for, as its maker named it")
     tiles: TileScope | None = Field(default=None, description="set when a tile token is behind this identity")
     expires: int = 0
     token: str = Field(default="", repr=False, exclude=True)
@@ -92,11 +93,17 @@ def new_key() -> OKPKey:
     return key
 
 
-def sign(identity: Identity, key: OKPKey, now: float | None = None) -> str:
-    """The token of `identity`, valid for at most a minute."""
+def sign(identity: Identity, key: OKPKey, now: float | None = None, ends: int | None = None) -> str:
+    """The token of `identity`, valid for at most a minute, and not beyond `ends`."""
     issued = int(time.time() if now is None else now)
+    longest = issued + LIFETIME_SECONDS
     claims = identity.model_dump(mode="json", exclude={"token", "expires", "subject"}, exclude_defaults=True)
-    claims |= {"iss": ISSUER, "sub": identity.subject, "iat": issued, "exp": issued + LIFETIME_SECONDS}
+    claims |= {
+        "iss": ISSUER,
+        "sub": identity.subject,
+        "iat": issued,
+        "exp": longest if ends is None else min(ends, longest),
+    }
     return jwt.encode({"alg": "Ed25519", "kid": key.kid}, claims, key, algorithms=_ALGORITHMS)
 
 

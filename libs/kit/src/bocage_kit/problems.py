@@ -53,6 +53,11 @@ def unauthenticated(detail: str = "A valid credential is needed: send it as X-AP
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'ApiKey realm="bocage", Bearer'})
 
 
+def invalid_credential() -> Problem:
+    """One answer, to the byte, whatever is wrong with a key or tile token: a caller learns nothing from it."""
+    return unauthenticated("The credential is not valid: malformed, unknown, expired, revoked or of a closed account.")
+
+
 def not_found(what: str) -> Problem:
     return Problem(404, "not-found", f"{what} does not exist, or you may not see it.")
 

@@ -22,6 +22,7 @@ from bocage_rights import uploads
 from bocage_rights.announcements import Announcements
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
+from bocage_rights.providers import Providers
 from bocage_rights.routes import account, admin, assets, credits, identity, licences, people, tile_tokens
 from bocage_rights.settings import RightsSettings
 from bocage_rights.state import RightsState
@@ -35,12 +36,15 @@ def create_app(settings: RightsSettings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
         await wait_until_ready(settings.database)
         announcements = Announcements(settings.database)
+        providers = Providers(settings.oidc_issuers, settings.oidc_audience)
         store = LocalStore(settings.store_root)
         listening = asyncio.create_task(announcements.listen())
         sweeping = asyncio.create_task(asyncio.to_thread(uploads.sweep, store))
         _end_streams_on_signal(announcements)
         try:
-            state = RightsState(settings, database, keyring, Exchange(database, keyring), announcements, store)
+            state = RightsState(
+                settings, database, keyring, Exchange(database, keyring, providers), announcements, store
+            )
             yield {"rights": state}
         finally:
             listening.cancel()

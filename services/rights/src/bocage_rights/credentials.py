@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 
 from bocage_rights.keyring import Keyring
 
 _ABSENT = bytes(32)
+_ID = re.compile(r"[A-Za-z0-9_-]{8,40}")
+_NOBODY = "-"  # what no stored id can be
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,20 @@ def mint(keyring: Keyring, prefix: str) -> Minted:
     return Minted(identifier, f"{identifier}.{secret}", keyring.digest(secret))
 
 
-def split(credential: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Shown:
+    """A credential that a caller showed, before it is known whether it is one."""
+
+    id: str
+    digest: bytes = field(repr=False)
+
+
+def shown(keyring: Keyring, credential: str) -> Shown:
+    """The same work for whatever was shown: an HMAC, then one look-up of `id`, which is nobody's when malformed."""
     identifier, _, secret = credential.partition(".")
-    return identifier, secret
+    return Shown(identifier if _ID.fullmatch(identifier) else _NOBODY, keyring.digest(secret))
 
 
-def matches(keyring: Keyring, secret: str, stored: bytes | None) -> bool:
+def matches(given: Shown, stored: bytes | None) -> bool:
     """In the same time whether the credential is known or not."""
-    return hmac.compare_digest(keyring.digest(secret), stored or _ABSENT) and stored is not None
+    return hmac.compare_digest(given.digest, stored or _ABSENT) and stored is not None

@@ -22,7 +22,7 @@ class Keyring:
 
     def digest(self, secret: str) -> bytes:
         """What is stored of the secret half of a credential."""
-        return hmac.new(self.pepper, secret.encode(), hashlib.sha256).digest()
+        return hmac.new(self.pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
 def open_keyring(secrets_folder: Path, public_keys: Path) -> Keyring:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bocage_kit.identity import Identity, Level
@@ -24,6 +24,7 @@ _ACTS = text(
         where organisation = cast(:organisation as uuid)
           and (on_behalf = 'organisation' or person = cast(:person as uuid)) order by id"""
 )
+_VERIFIED = text("select verification = 'verified' from organisation where id = cast(:organisation as uuid)")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ async def entries(
     versions = (await connection.execute(_VERSIONS)).all()
     acts: dict[str, list[Act]] = {}
     if organisation is not None:
+        verified = (await connection.execute(_VERIFIED, {"organisation": organisation})).scalar_one_or_none()
+        holder = replace(holder, verified=bool(verified))
         for row in await connection.execute(_ACTS, {"organisation": organisation, "person": person}):
             acts.setdefault(row.licence, []).append(
                 Act(row.version, row.action == "accept", row.on_behalf == "organisation")

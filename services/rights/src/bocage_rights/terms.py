@@ -11,7 +11,7 @@ from bocage_kit.identity import Category, Level, Purpose
 
 Need = Literal["none", "user", "organisation"]
 Standing = Literal["accepted", "outdated", "missing"]
-Reason = Literal["missing", "outdated", "purpose", "category", "embargo", "unknown"]
+Reason = Literal["missing", "outdated", "purpose", "category", "embargo", "unknown", "unverified"]
 
 CATEGORIES: frozenset[str] = frozenset(get_args(Category))
 
@@ -36,6 +36,8 @@ class Holder:
 
     category: Category | None = None
     purpose: Purpose = "undeclared"
+    verified: bool = True
+    """Of the organisation: while it is not, nothing that needs acceptance is held."""
 
 
 ANONYMOUS = Holder()
@@ -83,6 +85,8 @@ def refusal(terms: Terms, holder: Holder, stands: Standing, now: datetime) -> Re
         return "category"
     if holder.purpose not in terms.purposes:
         return "purpose"
+    if terms.needs != "none" and not holder.verified:
+        return "unverified"
     if terms.needs != "none" and stands != "accepted":
         return stands
     return None

@@ -6,40 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from bocage_kit.access import ACCOUNT, ANYONE, Caller
-from bocage_kit.identity import Identity, Level, Purpose
-from bocage_kit.problems import Problem, not_found
-from bocage_kit.urls import public_url
-from fastapi import APIRouter, Depends, Response
+from bocage_kit.identity import Identity, Purpose
+from bocage_kit.problems import Problem, invalid_credential, not_found
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
-from bocage_rights import accounts, uploads
-from bocage_rights.registry import Entry, entries_for
-from bocage_rights.required import term
+from bocage_rights import accounts, standing, uploads
+from bocage_rights.registry import entries_for
 from bocage_rights.state import State
 
 router = APIRouter(prefix="/rights", tags=["account"])
-
-_SENTENCES = {
-    "catalogue:write": "Write collections and items of your organisation, and upload their files.",
-    "catalogue:admin": "Administer the whole catalogue.",
-    "jobs:submit": "Submit jobs, paid with your organisation's credits.",
-    "rights:manage": "Manage the people, keys and licences of your organisation.",
-    "admin": "Administer the platform.",
-}
-_LEVELS = {
-    Level.PREVIEW: "see previews",
-    Level.TILE: "see tiles",
-    Level.ASSET: "download",
-    Level.JOB: "see tiles, download and run jobs",
-}
-_WHY = {
-    "missing": "its terms are not accepted yet",
-    "outdated": "its terms have changed and must be accepted anew",
-    "purpose": "the declared purpose of this credential is not among those that it allows",
-    "category": "it is not open to this category of organisation",
-    "embargo": "it is under embargo",
-}
 
 
 class NewKey(BaseModel):
@@ -50,6 +27,13 @@ class NewKey(BaseModel):
     scopes: list[str] | None = Field(default=None, description="absent: those of the calling key")
     purpose: Purpose | None = Field(default=None, description="that of the calling key, or `undeclared`")
     expires: AwareDatetime | None = None
+    project: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="what the use of this key is counted under; absent: that of the calling key",
+    )
 
 
 class Key(BaseModel):
@@ -61,6 +45,8 @@ class Key(BaseModel):
     expires: datetime | None = None
     revoked: datetime | None = None
     last_used: datetime | None = None
+    project: str | None = None
+    made_by: str | None = Field(default=None, description="id of the key that made it")
     current: bool = False
 
 
@@ -73,6 +59,7 @@ class MintedKey(BaseModel):
     scopes: list[str]
     purpose: Purpose
     expires: datetime | None = None
+    project: str | None = None
 
 
 def key_document(row: Any, current: str | None = None) -> Key:
@@ -85,12 +72,14 @@ def key_document(row: Any, current: str | None = None) -> Key:
         expires=row.expires_at,
         revoked=row.revoked_at,
         last_used=row.last_used_at,
+        project=row.project,
+        made_by=row.made_by,
         current=row.id == current,
     )
 
 
 @router.get("/me", dependencies=[Depends(ANYONE)])
-async def me(caller: Caller, state: State) -> dict[str, Any]:
+async def me(caller: Caller, state: State, request: Request, response: Response) -> dict[str, Any]:
     """Who one is here, what this credential may do, what it may not, and the link that mends it."""
     if caller.tiles is not None:
         raise Problem(403, "tile-token", "A tile token is good for tiles only; use an API key here.")
@@ -98,42 +87,46 @@ async def me(caller: Caller, state: State) -> dict[str, Any]:
         known = await entries_for(connection, caller)
         person = None if caller.anonymous or caller.service else await accounts.person(connection, caller.subject)
         owner = await accounts.organisation(connection, caller.organisation) if caller.organisation else None
+    language = standing.preferred_language(request.headers.get("accept-language", ""))
+    response.headers["Content-Language"], response.headers["Vary"] = language, "Accept-Language"
+    verified = owner is not None and owner.verification == "verified"
     return {
         "subject": caller.subject,
         "name": person.name if person else None,
-        "organisation": {"id": owner.id, "name": owner.name, "category": owner.category} if owner else None,
+        "kind": person.kind if person else None,
+        "role": person.role if person else None,
+        "organisation": (
+            {"id": owner.id, "name": owner.name, "category": owner.category, "verified": verified} if owner else None
+        ),
         "purpose": caller.purpose,
+        "project": caller.project,
         "scopes": sorted(caller.scopes),
         "credential": caller.credential,
-        "may": _may(caller, known),
-        "missing": _missing(caller, known),
+        "may": standing.may(caller, known, language),
+        "missing": standing.missing(caller, known, language, verified=verified),
         "licences": {licence: entry.level.name.lower() for licence, entry in known.items()},
     }
 
 
-def _may(caller: Identity, known: dict[str, Entry]) -> list[str]:
-    sentences = ["Search the catalogue and read the descriptions of everything that is shown to you."]
-    for level, sentence in _LEVELS.items():
-        names = [entry.titles["en"] for entry in known.values() if entry.level is level]
-        if names:
-            verb = sentence if not caller.anonymous else sentence.replace(" and run jobs", "")
-            sentences.append(f"Of what is under {'; '.join(sorted(names))}: {verb}.")
-    return sentences + [_SENTENCES[scope] for scope in sorted(caller.scopes) if scope in _SENTENCES]
-
-
-def _missing(caller: Identity, known: dict[str, Entry]) -> list[dict[str, Any]]:
-    found = []
-    for entry in known.values():
-        if entry.level is Level.JOB or entry.reason is None:
-            continue
-        stated = term(entry, entry.terms.licence, caller.public_base)
-        why = f"{entry.titles['en']}: {_WHY[entry.reason]}."
-        link = stated["accept_url"] if stated["acceptance_mends"] else stated["url"]
-        found.append({"what": entry.terms.licence, "why": why, "link": link})
-    if caller.anonymous:
-        link = public_url(caller.public_base, "rights", "licences")
-        found.append({"what": "account", "why": "No credential was sent: send a key as X-API-Key.", "link": link})
-    return found
+@router.get("/organisation", dependencies=[Depends(ACCOUNT)])
+async def own_organisation(caller: Caller, state: State) -> dict[str, Any]:
+    """One's own organisation, whether it is verified, and whom to ask there."""
+    identifier = person_organisation(caller)
+    async with state.engine.connect() as connection:
+        owner = await accounts.organisation(connection, identifier)
+        if owner is None:
+            raise not_found("The organisation")
+        people = await accounts.contacts(connection, owner.id)
+    return {
+        "id": owner.id,
+        "name": owner.name,
+        "category": owner.category,
+        "country": owner.country,
+        "representative": owner.representative,
+        "verified": owner.verification == "verified",
+        "verification": {"state": owner.verification, "reason": owner.verification_reason},
+        "managed_by": [{"name": row.name, "role": row.role, "email": row.email} for row in people],
+    }
 
 
 @router.get("/keys", dependencies=[Depends(ACCOUNT)])
@@ -173,27 +166,49 @@ async def create_key(wanted: NewKey, caller: Caller, state: State, response: Res
         # A key that ends makes none that outlives it.
         ends = [end for row in rows if row.id == caller.credential and (end := row.expires_at) is not None]
         expires = min([*ends, *([wanted.expires] if wanted.expires else [])], default=None)
-        minted = await accounts.make_key(
-            connection,
-            state.keyring,
-            name=wanted.name,
-            scopes=scopes,
-            owner=caller.subject,
-            purpose=purpose,
-            expires=expires,
-        )
+        project = wanted.project or caller.project
+        try:
+            minted = await accounts.make_key(
+                connection,
+                state.keyring,
+                name=wanted.name,
+                scopes=scopes,
+                owner=caller.subject,
+                purpose=purpose,
+                expires=expires,
+                project=project,
+                made_by=caller.credential,
+            )
+        except accounts.Revoked as error:
+            raise invalid_credential() from error
     response.headers["Cache-Control"] = "no-store"
-    return MintedKey(id=minted.id, key=minted.text, name=wanted.name, scopes=scopes, purpose=purpose, expires=expires)
+    return MintedKey(
+        id=minted.id,
+        key=minted.text,
+        name=wanted.name,
+        scopes=scopes,
+        purpose=purpose,
+        expires=expires,
+        project=project,
+    )
 
 
 @router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(ACCOUNT)])
-async def revoke_key(key_id: str, caller: Caller, state: State) -> Response:
+async def revoke_key(key_id: str, caller: Caller, state: State, descendants: bool = False) -> Response:
+    """At once; with `descendants` also whatever keys it made, and those made with them.
+
+    Those of other people among them only for who may manage these.
+    """
     _person(caller)
     async with state.engine.begin() as connection:
-        row = await accounts.key(connection, key_id)
+        row = await accounts.key(connection, key_id.replace("\0", ""))
         if row is None or row.person != caller.subject:
             raise not_found(f"The key {key_id}")
-        await accounts.revoke_key(connection, key_id)
+        if descendants:
+            everybody = caller.has("rights:manage")
+            await accounts.revoke_key_and_descendants(connection, row.id, everybody=everybody)
+        else:
+            await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)
 
 

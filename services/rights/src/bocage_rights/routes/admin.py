@@ -25,6 +25,8 @@ router = APIRouter(prefix="/rights/admin", tags=["administration"])
 ADMIN = scope("admin")
 MANAGER = scope("rights:manage")
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+Domain = Annotated[str, StringConstraints(to_lower=True, max_length=253, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
+Domains = Annotated[list[Domain], Field(max_length=50)]
 _FORBID = ConfigDict(extra="forbid")
 
 
@@ -34,12 +36,25 @@ class NewOrganisation(BaseModel):
     category: Category
     slug: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    representative: Text | None = Field(default=None, description="name of its legal representative")
+    verified: bool = Field(default=True, description="false: nothing that needs acceptance until it is verified")
+    email_domains: Domains | None = Field(default=None, description="whose holders may sign in as its people")
 
 
 class OrganisationChange(BaseModel):
+    """`email_domains` replaces those that are there."""
+
     model_config = _FORBID
     state: Literal["active", "suspended"] | None = None
     category: Category | None = None
+    representative: Text | None = None
+    email_domains: Domains | None = None
+
+
+class Verification(BaseModel):
+    model_config = _FORBID
+    state: Literal["verified", "unverified", "refused"]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f]*$")]
 
 
 class PaperAcceptance(BaseModel):
@@ -76,26 +91,71 @@ async def organisation_for(connection: AsyncConnection, caller: Identity, refere
 
 
 def organisation_document(row: Row[Any]) -> dict[str, Any]:
-    names = ("id", "name", "slug", "category", "country", "state")
-    return {name: getattr(row, name) for name in names} | {"created": row.created_at.isoformat()}
+    names = ("id", "name", "slug", "category", "country", "state", "representative", "email_domains")
+    verification = {
+        "state": row.verification,
+        "by": row.verification_by,
+        "at": row.verification_at.isoformat(),
+        "reason": row.verification_reason,
+    }
+    return {name: getattr(row, name) for name in names} | {
+        "created": row.created_at.isoformat(),
+        "verified": row.verification == "verified",
+        "verification": verification,
+    }
 
 
 @router.post("/organisations", status_code=201, dependencies=[Depends(ADMIN)])
-async def create_organisation(wanted: NewOrganisation, state: State, response: Response) -> dict[str, Any]:
-    """Idempotent by name: 200 when it is there, 409 when it is there and differs."""
-    try:
-        async with state.engine.begin() as connection:
+async def create_organisation(
+    wanted: NewOrganisation, caller: Caller, state: State, response: Response
+) -> dict[str, Any]:
+    """Idempotent by name: 200 when it is there, 409 when it is there and differs.
+
+    An organisation is verified by being made, unless `verified` is false.
+    """
+    async with state.engine.begin() as connection:
+        try:
             row, new = await accounts.ensure_organisation(
-                connection, wanted.name, wanted.category, wanted.slug, wanted.country
+                connection,
+                wanted.name,
+                wanted.category,
+                wanted.slug,
+                wanted.country,
+                representative=wanted.representative,
+                verified=wanted.verified,
+                made_by=caller.subject,
             )
-    except IntegrityError as error:
-        raise Problem(409, "slug-taken", "Another organisation has this slug; send another one.") from error
-    if not new:
-        response.status_code = 200
-        for field in ("category", "slug", "country"):
-            if getattr(wanted, field) not in (None, getattr(row, field)):
-                raise Problem(409, "exists-otherwise", f"The organisation is there with another {field}.")
+        except IntegrityError as error:
+            raise Problem(409, "slug-taken", "Another organisation has this slug; send another one.") from error
+        if not new:
+            response.status_code = 200
+            check_same(wanted, row)
+        elif wanted.email_domains:
+            await _set_email_domains(connection, row.id, wanted.email_domains)
+            row = await organisation_for(connection, caller, row.id)
     return organisation_document(row)
+
+
+def check_same(wanted: NewOrganisation, row: Row[Any]) -> None:
+    """Raises a 409 when the organisation that is there is not the one that is wanted."""
+    for field in ("category", "slug", "country", "representative"):
+        if getattr(wanted, field) not in (None, getattr(row, field)):
+            raise Problem(409, "exists-otherwise", f"The organisation is there with another {field}.")
+    if wanted.email_domains is not None and set(wanted.email_domains) != set(row.email_domains):
+        raise Problem(409, "exists-otherwise", "The organisation is there with other email_domains.")
+    if "verified" in wanted.model_fields_set and wanted.verified != (row.verification == "verified"):
+        raise Problem(
+            409, "exists-otherwise", f"The organisation is there, {row.verification}: change that by its verification."
+        )
+
+
+async def _set_email_domains(connection: AsyncConnection, organisation: str, domains: list[str]) -> None:
+    try:
+        await accounts.set_email_domains(connection, organisation, domains)
+    except IntegrityError as error:
+        raise Problem(
+            409, "domain-taken", "One of these domains is another organisation's, or can be no domain of e-mail."
+        ) from error
 
 
 @router.get("/organisations", dependencies=[Depends(MANAGER)])
@@ -127,10 +187,25 @@ async def change_organisation(
     async with state.engine.begin() as connection:
         row = await organisation_for(connection, caller, organisation)
         await connection.execute(
-            text("""update organisation set state = coalesce(:state, state), category = coalesce(:category, category)
+            text("""update organisation set state = coalesce(:state, state), category = coalesce(:category, category),
+                           representative = coalesce(:representative, representative)
                      where id = cast(:id as uuid)"""),
-            {"id": row.id, "state": change.state, "category": change.category},
-        )
+            {
+                "id": row.id, "state": change.state, "category": change.category,
+                "representative": change.representative,
+            },
+        )  # fmt: skip
+        if change.email_domains is not None:
+            await _set_email_domains(connection, row.id, change.email_domains)
+        return organisation_document(await organisation_for(connection, caller, row.id))
+
+
+@router.post("/organisations/{organisation}/verification", dependencies=[Depends(ADMIN)])
+async def verify_organisation(organisation: str, given: Verification, caller: Caller, state: State) -> dict[str, Any]:
+    """Say whether an organisation is what it says. It takes effect at once."""
+    async with state.engine.begin() as connection:
+        row = await organisation_for(connection, caller, organisation)
+        await accounts.verify_organisation(connection, row.id, given.state, given.reason, caller.subject)
         return organisation_document(await organisation_for(connection, caller, row.id))
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from bocage_kit.access import OPEN
 from bocage_kit.identity import LIFETIME_SECONDS, sign
-from bocage_kit.problems import Problem, unauthenticated
+from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from bocage_rights.bearer import InvalidToken
 from bocage_rights.exchange import Credential, InvalidCredential
+from bocage_rights.providers import ProviderUnavailable
 from bocage_rights.state import State
 
 PATHS = frozenset({"/identity", "/identity/revocations"})
@@ -23,13 +25,23 @@ async def exchange(credential: Credential, state: State) -> JSONResponse:
     try:
         identity = await state.exchange.identify(credential)
     except InvalidCredential as error:
-        raise unauthenticated(
-            "The credential is not valid: unknown, expired, revoked, or its account is suspended."
+        raise invalid_credential() from error
+    except InvalidToken as error:
+        raise unauthenticated(f"The bearer token is not taken: {error}. Sign in anew at your provider.") from error
+    except ProviderUnavailable as error:
+        raise Problem(
+            503,
+            "provider-unavailable",
+            "The OpenID Connect provider does not answer, so nobody can say whether the token is good; try again.",
+            headers={"Retry-After": "5"},
         ) from error
     now = time.time()
+    ends = int(now) + LIFETIME_SECONDS
+    if identity.expires:
+        ends = min(ends, identity.expires)
     document: dict[str, Any] = {
-        "token": sign(identity, state.keyring.signing, now),
-        "expires": int(now) + LIFETIME_SECONDS,
+        "token": sign(identity, state.keyring.signing, now, ends),
+        "expires": ends,
         "subject": identity.subject,
         "credential": identity.credential,
     }

@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 
-from bocage_rights import acceptances
+from bocage_rights import acceptances, accounts
 from bocage_rights.registry import Entry, entries_for
 from bocage_rights.required import required, term
 from bocage_rights.routes.account import person_organisation
@@ -133,6 +133,7 @@ async def accept(licence: str, given: Acceptance, caller: Caller, state: State, 
         if before is not None and before.action == "accept" and before.version == entry.terms.version:
             response.status_code = 200
             return acceptance_document(before)
+        signer = await accounts.person(connection, caller.subject)
         await acceptances.record(
             connection,
             licence=licence,
@@ -143,7 +144,7 @@ async def accept(licence: str, given: Acceptance, caller: Caller, state: State, 
             recorded_by=caller.subject,
             purpose=purpose,
             text_sha256=given.text_sha256,
-            evidence={"credential": caller.credential},
+            evidence={"credential": caller.credential, "role": signer.role if signer else None},
         )
         made = await acceptances.newest(connection, licence, organisation, caller.subject, given.on_behalf)
     return acceptance_document(made)

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from bocage_kit.access import Caller
 from bocage_kit.identity import Identity, Purpose
-from bocage_kit.problems import Problem, not_found
+from bocage_kit.problems import Problem, invalid_credential, not_found
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bocage_rights import accounts
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/rights/admin", tags=["administration"])
 _FORBID = ConfigDict(extra="forbid")
 _OF_THE_PLATFORM = frozenset({"admin", "catalogue:admin"})
 Role = Literal["representative", "referent", "member"]
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200)]
 
 
 class NewPerson(BaseModel):
@@ -29,13 +31,19 @@ class NewPerson(BaseModel):
     name: Text
     organisation: Text | None = Field(default=None, description="id, slug or name; absent: one's own")
     role: Role = "member"
-    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=200)] | None = None
+    email: Email | None = Field(default=None, description="whoever signs in with it is this person")
+    kind: Literal["person", "service"] = Field(
+        default="person", description="`service`: an account for machines, such as CI: keys only"
+    )
+    purpose: Purpose = Field(default="undeclared", description="of whoever signs in; keys have their own")
 
 
 class PersonChange(BaseModel):
     model_config = _FORBID
     state: Literal["active", "suspended"] | None = None
     role: Role | None = None
+    email: Email | None = None
+    purpose: Purpose | None = None
 
 
 class NewKeyFor(BaseModel):
@@ -48,19 +56,26 @@ class NewKeyFor(BaseModel):
     scopes: list[str] = Field(default=[], max_length=20)
     purpose: Purpose = "undeclared"
     expires: AwareDatetime | None = None
+    project: Text | None = Field(default=None, description="what the use of this key is counted under")
 
 
 def person_document(row: Row[Any]) -> dict[str, Any]:
-    names = ("id", "organisation", "name", "email", "role", "state")
+    names = ("id", "organisation", "name", "email", "kind", "role", "state", "purpose")
     return {name: getattr(row, name) for name in names} | {"created": row.created_at.isoformat()}
 
 
 @router.post("/people", status_code=201, dependencies=[Depends(MANAGER)])
 async def create_person(wanted: NewPerson, caller: Caller, state: State, response: Response) -> dict[str, Any]:
     """Idempotent by name within the organisation: 200 when the person is there."""
+    if wanted.kind == "service" and (wanted.email is not None or wanted.role != "member"):
+        raise Problem(422, "invalid-request", "A service account has no e-mail address, and is a member.")
     async with state.engine.begin() as connection:
         owner = await organisation_for(connection, caller, wanted.organisation)
-        row, new = await accounts.ensure_person(connection, owner.id, wanted.name, wanted.role, wanted.email)
+        row, new = await accounts.ensure_person(
+            connection, owner.id, wanted.name, wanted.role, wanted.email, kind=wanted.kind, purpose=wanted.purpose
+        )
+        if not new and row.kind != wanted.kind:
+            raise Problem(409, "exists-otherwise", f"This name is that of a {row.kind}; send another one.")
     if not new:
         response.status_code = 200
     return person_document(row)
@@ -84,20 +99,41 @@ async def list_people(
 
 @router.patch("/people/{person}", dependencies=[Depends(MANAGER)])
 async def change_person(person: str, change: PersonChange, caller: Caller, state: State) -> dict[str, Any]:
-    """Suspend (the person's keys and tile tokens stop at once), reactivate, or change the role."""
+    """Activate, suspend (keys, tile tokens and logins stop at once), or change role, e-mail or default purpose."""
     async with state.engine.begin() as connection:
         row = await accounts.person(connection, person)
         if row is None or not _manages(caller, row.organisation):
             raise not_found(f"The person {person}")
         await _check_not_above(connection, caller, row.id)
-        await connection.execute(
-            text("""update person set state = coalesce(:state, state), role = coalesce(:role, role)
-                     where id = cast(:id as uuid)"""),
-            {"id": row.id, "state": change.state, "role": change.role},
-        )
+        try:
+            await connection.execute(
+                text("""update person set state = coalesce(:state, state), role = coalesce(:role, role),
+                               email = coalesce(:email, email), purpose = coalesce(:purpose, purpose)
+                         where id = cast(:id as uuid)"""),
+                {"id": row.id, **change.model_dump()},
+            )
+        except IntegrityError as error:
+            raise Problem(
+                422, "invalid-request", "A service account has no e-mail address, and is a member."
+            ) from error
         changed = await accounts.person(connection, row.id)
         assert changed is not None
     return person_document(changed)
+
+
+@router.delete("/people/{person}", status_code=204, dependencies=[Depends(MANAGER)])
+async def erase_person(person: str, caller: Caller, state: State) -> Response:
+    """Forget who a person is: the row with name and e-mail address goes, and with it keys, tile tokens and logins stop.
+
+    What the person did stays, under an id that names nobody any more.
+    """
+    async with state.engine.begin() as connection:
+        row = await accounts.person(connection, person)
+        if row is None or not _manages(caller, row.organisation):
+            raise not_found(f"The person {person}")
+        await _check_not_above(connection, caller, row.id)
+        await accounts.erase_person(connection, row.id)
+    return Response(status_code=204)
 
 
 @router.post("/keys", status_code=201, dependencies=[Depends(MANAGER)])
@@ -114,16 +150,21 @@ async def create_key(wanted: NewKeyFor, caller: Caller, state: State, response: 
             _check_scopes(caller, wanted.scopes)
         else:
             await _check_service(connection, caller, wanted)
-        minted = await accounts.make_key(
-            connection,
-            state.keyring,
-            name=wanted.name,
-            scopes=wanted.scopes,
-            owner=wanted.person,
-            service=wanted.service,
-            purpose=wanted.purpose,
-            expires=wanted.expires,
-        )
+        try:
+            minted = await accounts.make_key(
+                connection,
+                state.keyring,
+                name=wanted.name,
+                scopes=wanted.scopes,
+                owner=wanted.person,
+                service=wanted.service,
+                purpose=wanted.purpose,
+                expires=wanted.expires,
+                project=wanted.project,
+                made_by=caller.credential,
+            )
+        except accounts.Revoked as error:
+            raise invalid_credential() from error
     response.headers["Cache-Control"] = "no-store"
     return MintedKey(
         id=minted.id,
@@ -132,6 +173,7 @@ async def create_key(wanted: NewKeyFor, caller: Caller, state: State, response: 
         scopes=sorted(set(wanted.scopes)),
         purpose=wanted.purpose,
         expires=wanted.expires,
+        project=wanted.project,
     )
 
 
@@ -154,13 +196,17 @@ async def list_keys(
 
 
 @router.delete("/keys/{key_id}", status_code=204, dependencies=[Depends(MANAGER)])
-async def revoke_key(key_id: str, caller: Caller, state: State) -> Response:
+async def revoke_key(key_id: str, caller: Caller, state: State, descendants: bool = False) -> Response:
+    """At once; with `descendants` also whatever keys it made, and those made with them."""
     async with state.engine.begin() as connection:
         row = await accounts.key(connection, key_id.replace("\0", ""))
         if row is None or not _manages(caller, row.organisation):
             raise not_found(f"The key {key_id}")
         await _check_not_above(connection, caller, row.person)
-        await accounts.revoke_key(connection, row.id)
+        if descendants:
+            await accounts.revoke_key_and_descendants(connection, row.id, everybody=True)
+        else:
+            await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)
 
 

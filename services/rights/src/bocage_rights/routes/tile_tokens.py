@@ -75,6 +75,10 @@ def links(base: str, wanted: NewTileToken, token: str) -> dict[str, str]:
 @router.post("", status_code=201, dependencies=[Depends(ACCOUNT)])
 async def create(wanted: NewTileToken, caller: Caller, state: State, response: Response) -> TileToken:
     person_organisation(caller)
+    if (caller.credential or "").startswith("login-"):
+        raise Problem(
+            403, "key-required", "A tile token belongs to an API key, with which it ends: make one at /rights/keys."
+        )
     scope = TileScope(collections=frozenset(wanted.collections), items=frozenset(wanted.items), search=wanted.search)
     minted = mint(state.keyring, "bt")
     expires = datetime.now(UTC) + timedelta(seconds=wanted.ttl)
