@@ -14,7 +14,7 @@ from bocage_kit.problems import Problem
 from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from bocage_processing import documents, jobs, results
+from bocage_processing import documents, inheritance, jobs, results
 from bocage_processing.jobs import Job
 from bocage_processing.work import ProcessDescription
 
@@ -84,6 +84,7 @@ async def status_of(request: Request, job_id: str, caller: Caller) -> dict[str, 
 async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
     """The results of a successful job; files as links."""
     job = _finished(await _job(request, job_id, caller))
+    await _released(request, job)
     return results.answer(job, await _described(request, job))
 
 
@@ -91,6 +92,7 @@ async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
 async def result_of(request: Request, job_id: str, output_id: str, caller: Caller) -> Response:
     """One output; a file by redirection to its link."""
     job = _finished(await _job(request, job_id, caller))
+    await _released(request, job)
     return results.one(job, output_id, await _described(request, job))
 
 
@@ -143,6 +145,16 @@ async def dismiss(request: Request, job_id: str, caller: Caller) -> dict[str, An
         await asyncio.sleep(0.1)
         job = await _job(request, job_id, caller)
     return documents.status_info(job, caller.public_base)
+
+
+async def _released(request: Request, job: Job) -> None:
+    """Values in the answer itself are given out while they may be; files are looked after where they lie."""
+    if job.publishes or not job.items:
+        return
+    try:
+        await inheritance.release(request.state.submissions.peers, job)
+    except inheritance.Held as held:
+        raise held.problem from None
 
 
 def _finished(job: Job) -> Job:
