@@ -48,7 +48,7 @@ async def derive(
         if answer.status_code not in _REFUSALS:
             answer.raise_for_status()
     except (httpx.HTTPError, ValueError) as error:
-        raise _unreachable() from error
+        raise unreachable() from error
     if answer.status_code in _REFUSALS:
         raise _problem(answer.status_code, document)
     return document | {"inputs": sorted({licence for item in items for licence in item.licences})}
@@ -88,7 +88,7 @@ def _problem(status: int, document: Mapping[str, Any]) -> Problem:
     )
 
 
-def _unreachable() -> Problem:
+def unreachable() -> Problem:
     return Problem(
         503, "rights-unreachable", "The rights service does not answer; try again.", headers={"Retry-After": "5"}
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import httpx
 from bocage_kit.access import ACCOUNT, Caller
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
@@ -155,6 +156,8 @@ async def _released(request: Request, job: Job) -> None:
         await inheritance.release(request.state.submissions.peers, job)
     except inheritance.Held as held:
         raise held.problem from None
+    except httpx.HTTPError as error:
+        raise inheritance.unreachable() from error
 
 
 def _finished(job: Job) -> Job:

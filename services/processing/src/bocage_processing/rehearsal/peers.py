@@ -1,4 +1,4 @@
-"""A catalogue in memory and a `rights` that signs and keeps all terms, on the sockets of the real ones: for tests of this service."""
+"""A catalogue in memory and a `rights` that signs and keeps all terms, on the sockets of the real ones: for tests."""
 
 from __future__ import annotations
 
