@@ -197,6 +197,7 @@ def test_what_results_inherit_is_told_before_the_job(rights: Rights) -> None:
     found = derivations(rights, one, restricted, audience="public", organisation="us").json()
     assert DEMONSTRATION in found["licences"]["dsm"] and DEMONSTRATION in found["licences"]["ortho"]
     assert (found["audience"]["asked"], found["audience"]["given"]) == ("public", "organisation")
+    assert found["audience"]["widest"] == "organisation"
     assert found["audience"]["why"] and "assumed" in found["notes"][0]
     assert found["embargo_until"].startswith("2030-01-01")
     assert found["attribution"] == "Contains Bocage, demonstration data; IGN"

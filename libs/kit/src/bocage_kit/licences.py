@@ -17,6 +17,8 @@ LICENCES_FIELD = "bocage:licences"
 EMBARGO_FIELD = "bocage:embargo_until"
 RECALLED_FIELD = "bocage:recalled"
 NOTES_FIELD = "bocage:licence_notes"
+WIDEST_AUDIENCE_FIELD = "bocage:widest_audience"
+"""Of a result: the most people that its inputs allow to see it; absent when everybody."""
 
 
 @dataclass(frozen=True)

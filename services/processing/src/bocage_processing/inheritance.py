@@ -74,6 +74,21 @@ async def release(peers: Peers, job: Job) -> None:
     answer.raise_for_status()
 
 
+async def handed_out(peers: Peers, job: Job) -> None:
+    """Raises Problem while values that an answer would hold may not be given out.
+
+    Files need no such question: they are looked after where they lie.
+    """
+    if job.publishes:
+        return
+    try:
+        await release(peers, job)
+    except Held as held:
+        raise held.problem from None
+    except httpx.HTTPError as error:
+        raise unreachable() from error
+
+
 _OWN = frozenset({"type", "title", "status", "detail", "code", "description", "request_id"})
 
 

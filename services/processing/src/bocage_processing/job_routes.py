@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import httpx
 from bocage_kit.access import ACCOUNT, Caller
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
@@ -85,7 +84,7 @@ async def status_of(request: Request, job_id: str, caller: Caller) -> dict[str, 
 async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
     """The results of a successful job; files as links."""
     job = _finished(await _job(request, job_id, caller))
-    await _released(request, job)
+    await inheritance.handed_out(request.state.submissions.peers, job)
     return results.answer(job, await _described(request, job))
 
 
@@ -93,7 +92,7 @@ async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
 async def result_of(request: Request, job_id: str, output_id: str, caller: Caller) -> Response:
     """One output; a file by redirection to its link."""
     job = _finished(await _job(request, job_id, caller))
-    await _released(request, job)
+    await inheritance.handed_out(request.state.submissions.peers, job)
     return results.one(job, output_id, await _described(request, job))
 
 
@@ -146,18 +145,6 @@ async def dismiss(request: Request, job_id: str, caller: Caller) -> dict[str, An
         await asyncio.sleep(0.1)
         job = await _job(request, job_id, caller)
     return documents.status_info(job, caller.public_base)
-
-
-async def _released(request: Request, job: Job) -> None:
-    """Values in the answer itself are given out while they may be; files are looked after where they lie."""
-    if job.publishes or not job.items:
-        return
-    try:
-        await inheritance.release(request.state.submissions.peers, job)
-    except inheritance.Held as held:
-        raise held.problem from None
-    except httpx.HTTPError as error:
-        raise inheritance.unreachable() from error
 
 
 def _finished(job: Job) -> Job:

@@ -13,7 +13,7 @@ from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from bocage_processing import documents, jobs, results
+from bocage_processing import documents, inheritance, jobs, results
 from bocage_processing.jobs import Job
 from bocage_processing.submission import ExecuteRequest, Submissions
 from bocage_processing.work import ProcessDescription
@@ -109,6 +109,7 @@ async def execute(
                 problem = documents.failed(job) if job.status == "failed" else documents.not_ready(job)
                 problem.headers |= monitor
                 raise problem
+            await inheritance.handed_out(submissions.peers, job)
             answer = results.answer(job, description, default=results.default_of_sync(job))
             for name, value in monitor.items():
                 answer.headers.append(name, value)

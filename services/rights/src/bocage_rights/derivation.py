@@ -105,6 +105,8 @@ class Inherited:
     attribution: tuple[str, ...]
     embargo_until: datetime | None
     audience: Audience
+    widest: Audience
+    """The widest audience that may be given later."""
     notes: tuple[str, ...]
 
 
@@ -167,6 +169,7 @@ def settle(passed: Inheritance, process_licence: str | None, asked: Audience = "
         attribution=tuple(sorted(passed.attribution)),
         embargo_until=passed.embargo_until,
         audience=narrower(asked, passed.audience),
+        widest=passed.audience,
         notes=tuple(sorted(passed.notes)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date as Date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -173,11 +173,13 @@ async def derivation(asked: Derivation, state: State) -> dict[str, Any]:
     return derivation_document(found, asked.audience)
 
 
+def _narrowest(audiences: Iterable[Audience]) -> Audience:
+    return min(audiences, key=("owner", "organisation", "public").index, default="public")
+
+
 def derivation_document(found: Mapping[str, Inherited], asked: Audience) -> dict[str, Any]:
     """Per output, and for the item that holds them all."""
-    audience = min(
-        (one.audience for one in found.values()), key=("owner", "organisation", "public").index, default=asked
-    )
+    audience = _narrowest([asked, *(one.audience for one in found.values())])
     embargo = max((one.embargo_until for one in found.values() if one.embargo_until), default=None)
     attribution = sorted({line for one in found.values() for line in one.attribution})
     document: dict[str, Any] = {
@@ -194,7 +196,7 @@ def derivation_document(found: Mapping[str, Inherited], asked: Audience) -> dict
         },
         "attribution": "; ".join(attribution),
         "embargo_until": embargo and embargo.isoformat(),
-        "audience": {"asked": asked, "given": audience},
+        "audience": {"asked": asked, "given": audience, "widest": _narrowest(one.widest for one in found.values())},
         "notes": sorted({note for one in found.values() for note in one.notes}),
     }
     if audience != asked:
