@@ -28,7 +28,7 @@ Granted = dict[tuple[Holder, bool], dict[str, Level]]
 async def granted(url: str) -> Granted:
     """What each kind of holder may do, before and after accepting everything."""
     made = engine(url, name="test")
-    found: Granted = {(ANONYMOUS, accepted): {} for accepted in (False, True)}
+    found: Granted = {}
     async with made.begin() as connection:
         known = await entries(connection, ANONYMOUS, None, None)
         owner, _ = await accounts.ensure_organisation(connection, "Accepting", "public")
@@ -71,6 +71,15 @@ def test_every_cell_is_what_is_decided(module_database: TestDatabase, language: 
                 assert decide(identity, [licence], level).allowed is expected, (licence, holder, level, accepted)
                 cells += 1
     assert cells == 7 * 16 * 5 * 2, "every licence, holder and level, before and after acceptance"
+
+
+def test_whatever_anonymous_may_every_account_may(module_database: TestDatabase) -> None:
+    allowed = asyncio.run(granted(module_database.url("rights")))
+    anonymous = allowed[ANONYMOUS, False]
+    assert anonymous
+    for of in allowed.values():
+        for licence, level in anonymous.items():
+            assert of[licence] >= level
 
 
 def test_the_page_speaks_of_the_licences_and_terms_of_the_registry(module_database: TestDatabase) -> None:
