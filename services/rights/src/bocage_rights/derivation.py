@@ -46,7 +46,7 @@ Rules = Mapping[tuple[str, Effect], Rule]
 
 def rule_for(rules: Rules, licence: str, effect: Effect) -> Rule:
     """The rule, or that of licences which nothing is known of: their terms stay."""
-    unknown = Rule(licence, effect, "keep", "assumed", "no rule is known for this licence", None)
+    unknown = Rule(licence, effect, "keep", "assumed", "none, no rule is known for this licence", None)
     return rules.get((licence, effect), unknown)
 
 
@@ -201,13 +201,16 @@ def later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((moment for moment in (one, other) if moment is not None), default=None)
 
 
+_ACTED: Mapping[Outcome, str] = {
+    "keep": "its terms stay",
+    "same": "results are under it as well",
+    "forbid": "nothing may be made of it",
+    "release": "",
+}
+
+
 def _note(rule: Rule) -> str:
-    held = {
-        "keep": "its terms stay on the result",
-        "same": "the result is under the same licence",
-        "forbid": "nothing is made of it",
-    }.get(rule.effective, "")
-    doubt = f"would be {rule.outcome}" if rule.effective != rule.outcome else rule.outcome
-    return (
-        f"{rule.licence}, {rule.effect}: the rule ({doubt}) is assumed, so {held} until it is confirmed. {rule.source}."
-    )
+    acted = _ACTED[rule.effective]
+    freed = "that results are free of its terms is assumed, not confirmed, so they stay"
+    said = freed if rule.outcome == "release" else f"it is assumed, not confirmed, that {acted}"
+    return f"{rule.licence}, {rule.effect}: {said}. Source: {rule.source}."
