@@ -222,13 +222,13 @@ def test_values_are_not_given_out_while_they_are_held(served: Platform) -> None:
     item = add_item(served, "counted")
     with served.client(**LICENSED) as client:
         body = {"inputs": {"images": [item]}, "response": "document"}
-        done = client.post(EXECUTE.format("count"), json=body)
+        done = client.post(EXECUTE.format("tally"), json=body)
         assert (done.status_code, done.json()) == (200, {"count": 1})
         job = client.get("/processing/jobs").json()["jobs"][0]["jobID"]
         paths = [f"/processing/jobs/{job}/results", f"/processing/jobs/{job}/results/count"]
         served.peers.held = "The results are held: accept it."
         try:
-            for answer in (*map(client.get, paths), client.post(EXECUTE.format("count"), json=body)):
+            for answer in (*map(client.get, paths), client.post(EXECUTE.format("tally"), json=body)):
                 assert (answer.status_code, answer.json()["code"]) == (409, "held")
                 assert "accept it" in answer.json()["detail"]
         finally:

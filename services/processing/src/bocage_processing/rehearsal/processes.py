@@ -65,11 +65,11 @@ def rest(seconds: float, context: Context) -> None:
         time.sleep(0.05)
 
 
-class CountInputs(BaseModel):
+class TallyInputs(BaseModel):
     images: list[ItemReference] = Field(max_length=4)
 
 
-def count(inputs: CountInputs, context: Context) -> Outcome:
+def tally(inputs: TallyInputs, context: Context) -> Outcome:
     return Outcome(values={"count": len(inputs.images)})
 
 
@@ -161,8 +161,8 @@ def processes() -> list[Process]:
             licence="CC-BY-NC-4.0",
         ),
         Process(
-            id="count", version="1.0.0", title="Count", description="Counts its images.", inputs=CountInputs,
-            outputs={"count": _out("Count", "statistic")}, run=count, check=_quote,
+            id="tally", version="1.0.0", title="Tally", description="Counts its images.", inputs=TallyInputs,
+            outputs={"count": _out("Count", "statistic")}, run=tally, check=_quote,
             modes=frozenset({"sync-execute", "async-execute"}), publishes=False,
         ),
     ]  # fmt: skip
