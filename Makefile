@@ -29,13 +29,14 @@ down: ## stop it
 demo: ## load the demonstration and run its job on a platform that is up
 	@$(RUN) bocage-platform demo
 
-check: ## format, lint, types, import contracts, OpenAPI snapshot
+check: ## format, lint, types, import contracts, OpenAPI snapshot, rules of inheritance
 	@test -n "$(UV)"
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy libs/*/src services/*/src gateway/src deploy/src
 	$(RUN) lint-imports
 	$(RUN) python -m bocage_deploy.openapi --check
+	$(RUN) python -m bocage_rights.rules --check
 
 format: ## put the code into the project's format
 	$(RUN) ruff format .

@@ -19,9 +19,9 @@ def results(catalogue: Any) -> None:
     assert catalogue.service.post("/stac/collections", json=collection).status_code == 201
 
 
-def published(catalogue: Any, name: str) -> str:
+def published(catalogue: Any, name: str, **more: Any) -> str:
     """The path of a result that belongs to the researcher alone."""
-    owned = {
+    owned = more | {
         "bocage:owner": "researcher",
         "bocage:organisation": catalogue.ours,
         "bocage:audience": "owner",
@@ -49,6 +49,19 @@ def test_the_owner_publishes_a_result_and_hides_it_again(catalogue: Any) -> None
     assert catalogue.researcher.patch(path, json=named).status_code == 200
     assert catalogue.researcher.get(path).json()["properties"]["title"] == "Town"
     assert catalogue.service.get(path).json()["assets"]["ortho"]["href"] == "store:results/dsm/shown/1/ortho.tif"
+
+
+def test_a_result_is_shown_to_no_more_people_than_its_inputs_allow(catalogue: Any) -> None:
+    path = published(catalogue, "capped", **{"bocage:widest_audience": "organisation"})
+    for audience, status in (("organisation", 200), ("public", 403), (None, 200)):
+        answer = catalogue.researcher.patch(path, json={"properties": {"bocage:audience": audience}})
+        assert answer.status_code == status, answer.text
+        assert status == 200 or answer.json()["code"] == "audience-too-wide"
+    assert answer.json()["properties"]["bocage:audience"] == "organisation", "without one it keeps what it had"
+    both = {"bocage:audience": "public", "bocage:widest_audience": None}
+    washed = catalogue.researcher.patch(path, json={"properties": both})
+    assert (washed.status_code, washed.json()["code"]) == (403, "services-only")
+    assert catalogue.anonymous.get(path).status_code == 404
 
 
 def test_whoever_may_submit_jobs_may_publish_their_results(catalogue: Any) -> None:

@@ -152,6 +152,122 @@ def test_restricted_terrain_to_a_hillshade_in_the_catalogue(callers: Callers, te
         assert job in json.dumps(source.tags())
 
 
+def published(client: httpx.Client, job: str) -> Any:
+    status: dict[str, Any] = client.get(f"/processing/jobs/{job}").json()
+    return status if status["status"] not in ("accepted", "running") else None
+
+
+def held(client: httpx.Client, job: str) -> Any:
+    status: dict[str, Any] = client.get(f"/processing/jobs/{job}").json()
+    assert status["status"] in ("accepted", "running"), status
+    return status if "held" in status["message"] else None
+
+
+def accepts(callers: Callers, licence: str) -> None:
+    with callers.client("rights", "researcher") as rights:
+        digest = rights.get(f"/rights/licences/{licence}").json()["text_sha256"]["en"]
+        body = {"text_sha256": digest, "on_behalf": "organisation"}
+        assert rights.post(f"/rights/licences/{licence}/acceptance", json=body).status_code in (200, 201)
+
+
+def withdraws(callers: Callers, licence: str) -> None:
+    with callers.client("rights", "researcher") as rights:
+        answer = rights.delete(f"/rights/licences/{licence}/acceptance", params={"on_behalf": "organisation"})
+        assert answer.status_code == 204, answer.text
+
+
+def test_what_results_inherit_is_quoted_frozen_and_written_on_the_item(callers: Callers, terrain: str) -> None:
+    body = {"inputs": {"item": terrain}}
+    with callers.client("processing", "researcher") as researcher:
+        quoted = researcher.post("/processing/processes/hillshade/quote", json=body).json()["rights"]
+        assert quoted["licences"] == {"hillshade": [LICENCE]}
+        assert "assumed" in quoted["notes"][0]
+        answer = researcher.post(
+            "/processing/processes/hillshade/execution", json=body, headers={"Prefer": "respond-async"}
+        )
+        assert answer.json()["rights"] == quoted, "as quoted, from the first status on"
+        job = answer.json()["jobID"]
+        assert until(lambda: published(researcher, job), 60, 0.3)["status"] == "successful"
+    with callers.client("catalogue", "researcher") as catalogue:
+        properties = catalogue.get(f"/stac/collections/hillshade/items/{job}").json()["properties"]
+    assert properties["bocage:licence_notes"] == quoted["notes"]
+    assert "Contains Bocage, demonstration data" in properties["attribution"]
+
+
+def test_results_are_held_while_the_licence_is_withdrawn_and_published_once_it_is_accepted(
+    callers: Callers, terrain: str
+) -> None:
+    path = "/processing/processes/hillshade/execution"
+    with callers.client("processing", "researcher") as researcher:
+        answer = researcher.post(path, json={"inputs": {"item": terrain}}, headers={"Prefer": "respond-async"})
+        job = answer.json()["jobID"]
+        withdraws(callers, LICENCE)
+        try:
+            status = until(lambda: held(researcher, job), 30, 0.1)
+            assert f"/rights/licences/{LICENCE}/acceptance" in status["message"], "says where to mend it"
+            with callers.client("catalogue", "researcher") as catalogue:
+                assert catalogue.get(f"/stac/collections/hillshade/items/{job}").status_code == 404
+            with callers.client("rights", "researcher") as rights:
+                assert rights.get(f"/assets/hillshade/{job}/hillshade").status_code == 404
+            assert researcher.get(f"/processing/jobs/{job}/results").status_code == 404
+            with callers.client("processing", "researcher") as again:
+                refused = again.post(path, json={"inputs": {"item": terrain}})
+            assert (refused.status_code, refused.json()["code"]) == (403, "licence-required")
+        finally:
+            accepts(callers, LICENCE)
+        status = until(lambda: published(researcher, job), 30, 0.3)
+        assert (status["status"], status["message"]) == ("successful", "Done.")
+
+
+def test_a_recall_blocks_the_result_of_an_earlier_job_and_the_next_one(callers: Callers, terrain: str) -> None:
+    path = "/processing/processes/hillshade/execution"
+    with callers.client("processing", "researcher") as researcher:
+        answer = researcher.post(path, json={"inputs": {"item": terrain}}, headers={"Prefer": "respond-async"})
+        job = answer.json()["jobID"]
+        assert until(lambda: published(researcher, job), 60, 0.3)["status"] == "successful"
+    asset = f"/assets/hillshade/{job}/hillshade"
+    with callers.client("rights", "admin") as admin, callers.client("rights", "researcher") as rights:
+        assert rights.get(asset).status_code == 200
+        recall = admin.post("/rights/admin/recalls", json={"item": terrain, "reason": "Wrong datum"}).json()
+        try:
+            assert f"hillshade/{job}" in recall["descendants"]
+            assert (rights.get(asset).status_code, rights.get(asset).json()["code"]) == (403, "recalled")
+            with callers.client("processing", "researcher") as researcher:
+                refused = researcher.post(path, json={"inputs": {"item": terrain}})
+                assert (refused.status_code, refused.json()["code"]) == (403, "recalled")
+                assert "Wrong datum" in refused.json()["detail"]
+        finally:
+            assert admin.delete(f"/rights/admin/recalls/{recall['id']}").status_code == 204
+        assert rights.get(asset).status_code == 200
+
+
+def test_licences_that_clash_are_refused_before_anything_is_reserved(callers: Callers, terrain: str) -> None:
+    with callers.client("catalogue", "admin") as admin:
+        item = admin.get(f"/stac/collections/terrain/items/{terrain.split('/')[1]}").json()
+        item["id"] = "alike"
+        item["properties"]["bocage:licences"] = ["CC-BY-SA-4.0", "CC-BY-NC-4.0"]
+        for asset in item["assets"].values():
+            asset.pop("bocage:licences", None)
+            asset["href"] = asset["href"].replace("/one/", "/alike/")
+        with callers.client("rights", "researcher") as rights:
+            content = rights.get("/assets/terrain/one/dem").content
+            assert rights.put("/assets/terrain/alike/dem", content=content).status_code in (200, 201)
+        answer = admin.post("/stac/collections/terrain/items", json=item)
+        assert answer.status_code == 201, answer.text
+    with callers.client("processing", "researcher") as researcher, callers.client("rights", "researcher") as rights:
+        before = rights.get("/rights/ledger").json()
+        jobs = len(researcher.get("/processing/jobs", params={"limit": 1000}).json()["jobs"])
+        for what in ("quote", "execution"):
+            refused = researcher.post(
+                f"/processing/processes/hillshade/{what}", json={"inputs": {"item": "terrain/alike"}}
+            )
+            assert (refused.status_code, refused.json()["code"]) == (409, "licence-conflict"), refused.text
+            assert refused.json()["licences"] == ["CC-BY-NC-4.0", "CC-BY-SA-4.0"]
+            assert refused.json()["inputs"] == ["terrain/alike"]
+        assert rights.get("/rights/ledger").json() == before
+        assert len(researcher.get("/processing/jobs", params={"limit": 1000}).json()["jobs"]) == jobs
+
+
 def test_echo_gives_back_every_kind(callers: Callers) -> None:
     inputs = {
         "stringInput": "text", "integerInput": 3, "doubleInput": 2.5, "booleanInput": True,

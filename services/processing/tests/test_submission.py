@@ -216,3 +216,34 @@ def test_item_of_a_result_with_inputs(served: Platform) -> None:
     folder = served.home / "jobs" / job / "1"
     assert not (folder / "inputs").exists()
     assert (folder.stat().st_mode & 0o777, folder.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+
+
+def test_values_are_not_given_out_while_they_are_held(served: Platform) -> None:
+    item = add_item(served, "counted")
+    with served.client(**LICENSED) as client:
+        body = {"inputs": {"images": [item]}, "response": "document"}
+        done = client.post(EXECUTE.format("tally"), json=body)
+        assert (done.status_code, done.json()) == (200, {"count": 1})
+        job = client.get("/processing/jobs").json()["jobs"][0]["jobID"]
+        paths = [f"/processing/jobs/{job}/results", f"/processing/jobs/{job}/results/count"]
+        served.peers.held = "The results are held: accept it."
+        try:
+            for answer in (*map(client.get, paths), client.post(EXECUTE.format("tally"), json=body)):
+                assert (answer.status_code, answer.json()["code"]) == (409, "held")
+                assert "accept it" in answer.json()["detail"]
+        finally:
+            served.peers.held = ""
+        assert [client.get(path).status_code for path in paths] == [200, 200]
+
+
+def test_without_rights_nothing_is_quoted_and_nothing_reserved(served: Platform) -> None:
+    item = add_item(served, "unanswered")
+    before = frozen(served)
+    served.peers.stop("rights")
+    try:
+        with served.client(**LICENSED) as client:
+            answer = client.post(EXECUTE.format("make"), json={"inputs": {"images": [item]}})
+    finally:
+        served.peers.start("rights")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert frozen(served) == before

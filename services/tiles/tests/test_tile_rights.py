@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-from bocage_kit.identity import Level, TileScope
+from bocage_kit.identity import Identity, Level, TileScope
 from tiles_service import DEMANDED, RESTRICTED, Service
 
 ROUTES = (
@@ -298,3 +299,47 @@ def test_items_of_a_hidden_collection_are_hidden_whatever_they_say(service: Serv
     assert service.get(path, granted).status_code == 200
     token = stranger.model_copy(update={"tiles": TileScope(collections=frozenset({"veiled"}))})
     assert service.get(path, token).status_code == 404
+
+
+def blocked(service: Service, path: str, caller: Identity, wanted: int, seconds: float = 1.0) -> None:
+    """The answer becomes `wanted` in time, although the item has been read already."""
+    deadline = time.monotonic() + seconds
+    while (status := service.get(path, caller).status_code) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status == wanted
+
+
+@pytest.mark.parametrize("tail", ROUTES)
+def test_a_recall_of_the_input_counts_within_a_second(service: Service, tail: str) -> None:
+    asset = {"href": "store:results/dsm/job/1/dsm.tif", "type": "image/tiff"}
+    service.load_item(service.item("made", {"dsm": asset}))
+    path = service.path(tail, "made")
+    assert service.get(path, service.anybody).status_code == 200
+    with psycopg.connect(service.admin_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into rights.lineage values ('dsm', 'made', 'images', 'one', 'job', '{}') on conflict do nothing"
+        )
+        connection.execute(
+            "insert into rights.recall (collection, item, reason, recalled_by) values ('images', 'one', 'Clouds', 'a')"
+        )
+        blocked(service, path, service.anybody, 403)
+        problem = service.get(path, service.anybody).json()
+        assert problem["code"] == "recalled" and "Clouds" in problem["detail"]
+        assert service.get(service.path("/info", "made"), service.anybody).status_code == 200, "metadata stay"
+        assert service.get(service.path(tail), service.anybody).status_code == 200, "others too"
+        connection.execute("update rights.recall set lifted_by = 'a', lifted_at = now() where lifted_at is null")
+    blocked(service, path, service.anybody, 200)
+
+
+@pytest.mark.parametrize("tail", ROUTES)
+def test_an_embargo_leaves_pictures_to_the_organisation_that_owns_it(service: Service, tail: str) -> None:
+    asset = {"href": "store:results/dsm/job/1/dsm.tif", "type": "image/tiff"}
+    for name, until in (("kept", "2100-01-01T00:00:00Z"), ("unclear", "next year"), ("over", "2020-01-01")):
+        service.load_item(
+            service.item(name, {"dsm": asset}, **{"bocage:embargo_until": until, "bocage:organisation": "lab"})
+        )
+    for name in ("kept", "unclear"):
+        refused = service.get(service.path(tail, name), service.anybody)
+        assert (refused.status_code, refused.json()["code"]) == (403, "embargo")
+        assert service.get(service.path(tail, name), service.researcher).status_code == 200
+    assert service.get(service.path(tail, "over"), service.anybody).status_code == 200

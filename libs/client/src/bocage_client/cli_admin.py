@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from bocage_client import cli_admin_licences
 from bocage_client.cli_context import AsJson, connection, terminal_of
 from bocage_client.errors import JsonObject
 
@@ -44,6 +45,7 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
             {"create": grant_create, "list": grant_list, "revoke": grant_revoke},
         ),
         ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
+        *cli_admin_licences.PARTS,
     )
     for name, help_, commands in parts:
         part = typer.Typer(no_args_is_help=help_for_nothing)

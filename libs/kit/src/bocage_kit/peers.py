@@ -50,6 +50,8 @@ class Peers:
         self, identity: Identity, licences: Sequence[str], level: Level
     ) -> list[Mapping[str, Any]]:
         """What stands between the caller and these licences, for a 403; asked of `rights` only when one is refused."""
+        if not licences:
+            return []
         try:
             answer = await self.client("rights").get(
                 "/rights/required_terms",

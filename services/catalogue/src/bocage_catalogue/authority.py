@@ -7,7 +7,7 @@ from typing import Any
 from bocage_kit.access import Access, caller
 from bocage_kit.audience import AUDIENCE_FIELD, FIELDS, ORGANISATION_FIELD, OWNER_FIELD
 from bocage_kit.identity import Identity
-from bocage_kit.licences import LICENCES_FIELD
+from bocage_kit.licences import LICENCES_FIELD, WIDEST_AUDIENCE_FIELD
 from bocage_kit.problems import Problem, unauthenticated
 from fastapi import Request
 
@@ -73,6 +73,9 @@ def only_services_write(identity: Identity, collection: Document) -> bool:
     return collection.get(WRITE_SCOPE_FIELD) == "service" and not is_service(identity)
 
 
+_WIDTHS = {"owner": 0, "organisation": 1, "public": 2}
+
+
 def check_result_change(identity: Identity, stored: Document, made: Document) -> None:
     """Raises Problem 403 unless the change of a result is one that its owner, or an administrator, may make.
 
@@ -89,6 +92,14 @@ def check_result_change(identity: Identity, stored: Document, made: Document) ->
             "services-only",
             f"Of a result its owner may change {', '.join(sorted(_OWNERS_OF_RESULTS))}; "
             "the rest, its licences among them, says what was made of what and stays.",
+        )
+    widest = stored["properties"].get(WIDEST_AUDIENCE_FIELD, "public")
+    asked = made["properties"].get(AUDIENCE_FIELD) or "public"
+    if not is_administrator(identity) and _WIDTHS.get(asked, 2) > _WIDTHS.get(widest, 0):
+        raise Problem(
+            403,
+            "audience-too-wide",
+            f"The inputs of this result allow the audience {widest} at most: they belong to another organisation.",
         )
 
 

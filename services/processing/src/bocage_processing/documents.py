@@ -114,6 +114,7 @@ def status_info(job: Job, base: str) -> dict[str, Any]:
         "audience": job.audience,
         "attempt": job.attempt,
         "quote": job.quote,
+        "rights": job.rights,
         "credits": {
             "reserved": float(job.reserved) if job.price is None else 0.0,
             "quoted": float(job.reserved),

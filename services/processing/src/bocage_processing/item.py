@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bocage_kit.audience import AUDIENCE_FIELD, ORGANISATION_FIELD, OWNER_FIELD
-from bocage_kit.licences import LICENCES_FIELD
+from bocage_kit.licences import EMBARGO_FIELD, LICENCES_FIELD, NOTES_FIELD, WIDEST_AUDIENCE_FIELD
 from bocage_kit.store import href_of
 from bocage_kit.urls import public_url
 
@@ -51,6 +51,12 @@ def item_of(job: Job) -> dict[str, Any]:
     }
     if attribution := job.rights.get("attribution"):
         properties.setdefault("attribution", attribution)
+    if embargo := job.rights.get("embargo_until"):
+        properties[EMBARGO_FIELD] = embargo
+    if (widest := job.rights.get("audience", {}).get("widest", "public")) != "public":
+        properties[WIDEST_AUDIENCE_FIELD] = widest
+    if notes := job.rights.get("notes"):
+        properties[NOTES_FIELD] = notes
     document: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",

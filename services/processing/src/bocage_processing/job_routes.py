@@ -14,7 +14,7 @@ from bocage_kit.problems import Problem
 from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from bocage_processing import documents, jobs, results
+from bocage_processing import documents, inheritance, jobs, results
 from bocage_processing.jobs import Job
 from bocage_processing.work import ProcessDescription
 
@@ -84,6 +84,7 @@ async def status_of(request: Request, job_id: str, caller: Caller) -> dict[str, 
 async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
     """The results of a successful job; files as links."""
     job = _finished(await _job(request, job_id, caller))
+    await inheritance.handed_out(request.state.submissions.peers, job)
     return results.answer(job, await _described(request, job))
 
 
@@ -91,6 +92,7 @@ async def results_of(request: Request, job_id: str, caller: Caller) -> Response:
 async def result_of(request: Request, job_id: str, output_id: str, caller: Caller) -> Response:
     """One output; a file by redirection to its link."""
     job = _finished(await _job(request, job_id, caller))
+    await inheritance.handed_out(request.state.submissions.peers, job)
     return results.one(job, output_id, await _described(request, job))
 
 

@@ -240,6 +240,13 @@ async def publish(connection: Connection, job: UUID, attempt: int) -> bool:
     return bool((await _one(connection, "select job_publish(%s::uuid, %s::int) as done", job, attempt))["done"])
 
 
+async def hold(connection: Connection, job: UUID, reason: str) -> None:
+    """Tell why the results of a job are not published yet."""
+    await connection.execute(
+        "update job set message = %s where id = %s and phase = 'publishing' and message <> %s", [reason, job, reason]
+    )
+
+
 async def add_logs(connection: Connection, job: UUID, attempt: int, lines: Sequence[tuple[str, str]]) -> None:
     """`lines`: (level, message)."""
     async with connection.cursor() as cursor:

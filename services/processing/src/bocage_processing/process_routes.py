@@ -13,9 +13,8 @@ from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from bocage_processing import documents, jobs, results
+from bocage_processing import documents, inheritance, jobs, results
 from bocage_processing.jobs import Job
-from bocage_processing.rights_of_results import licences_of_outputs
 from bocage_processing.submission import ExecuteRequest, Submissions
 from bocage_processing.work import ProcessDescription
 
@@ -73,13 +72,12 @@ async def quote(request: Request, process_id: str, body: ExecuteRequest, caller:
     submissions: Submissions = request.state.submissions
     asked = body.model_copy(update={"inputs": documents.unqualified(body.inputs)})
     quoted = await submissions.quote(description, asked, caller)
-    kept = {name: output.rights for name, output in description.outputs.items()}
-    inputs = sorted({licence for item in quoted.items for licence in item.licences})
     return {
         "processID": process_id,
         "credits": float(quoted.credits),
         **quoted.quote.model_dump(mode="json"),
-        "licences": licences_of_outputs(kept, inputs, description.licence),
+        "licences": quoted.rights["licences"],
+        "rights": quoted.rights,
     }
 
 
@@ -111,6 +109,7 @@ async def execute(
                 problem = documents.failed(job) if job.status == "failed" else documents.not_ready(job)
                 problem.headers |= monitor
                 raise problem
+            await inheritance.handed_out(submissions.peers, job)
             answer = results.answer(job, description, default=results.default_of_sync(job))
             for name, value in monitor.items():
                 answer.headers.append(name, value)

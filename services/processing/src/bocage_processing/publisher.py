@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 from bocage_kit.peers import Peers
 
-from bocage_processing import jobs
+from bocage_processing import inheritance, jobs
 from bocage_processing.item import WRITE_SCOPE_FIELD, collection_of, item_of
 from bocage_processing.jobs import Job
 from bocage_processing.patience import patiently
@@ -60,7 +60,14 @@ class Publisher:
             return False
         job, attempt, tries = due
         try:
+            await inheritance.release(self.peers, job)
             await self._publish(job)
+        except inheritance.Held as held:
+            _log.info("held", extra={"job": str(job.id), "tries": tries})
+            message = str(held)
+            wait = self.settings.publish_held_seconds
+            await patiently(self.pool, lambda c: _postpone(c, job, wait, message))
+            await patiently(self.pool, lambda c: jobs.hold(c, job.id, message))
         except (httpx.HTTPError, Refused, RuntimeError, ValueError, KeyError, OSError) as error:
             wait = min(self.settings.publish_backoff_seconds, 0.5 * 2 ** min(tries - 1, 10))
             _log.warning("not published yet", extra={"job": str(job.id), "tries": tries, "reason": repr(error)[:500]})

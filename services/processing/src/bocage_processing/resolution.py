@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from bocage_kit import audience, problems
+from bocage_kit import audience
+from bocage_kit.audience import Audience
 from bocage_kit.identity import Identity, Level
-from bocage_kit.licences import decide, item_licences
+from bocage_kit.licences import condition_of, decide, item_licences, refusal
 from bocage_kit.peers import Peers
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore, collection_prefix, key_of_href, results_prefix
@@ -39,6 +41,9 @@ class ResolvedItem(BaseModel):
     properties: dict[str, Any]
     licences: list[str]
     attribution: str = ""
+    audience: Audience = "public"
+    organisation: str | None = None
+    embargo_until: datetime | None = None
 
     def staged(self, store: LocalStore) -> StagedItem:
         """With the files where they lie in the store: for pre-checks, which only read."""
@@ -66,11 +71,15 @@ async def resolve(references: Sequence[str], identity: Identity, peers: Peers, s
         item = await _document(peers, path, reference)
         if not audience.item_visible(identity, collection, item):
             raise _no_such_item(reference)
-        resolved.append(_resolved(reference, collection, item, store))
+        found = _resolved(reference, collection, item, store)
+        kept = decide(identity, (), Level.JOB, condition_of(collection, item))
+        if not kept.allowed:
+            raise refusal(kept, found.licences)
+        resolved.append(found)
     needed = sorted({licence for item in resolved for licence in item.licences})
     decision = decide(identity, needed, Level.JOB)
     if not decision.allowed:
-        raise problems.terms_required(await peers.required_terms(identity, decision.missing, Level.JOB))
+        raise refusal(decision, needed, await peers.required_terms(identity, decision.missing, Level.JOB))
     return resolved
 
 
@@ -116,7 +125,20 @@ def _resolved(
         properties=properties,
         licences=list(item_licences(collection, item)),
         attribution=_attribution(collection, properties),
+        audience=_audience(collection, properties),
+        organisation=properties.get(audience.ORGANISATION_FIELD) or collection.get(audience.ORGANISATION_FIELD),
+        embargo_until=condition_of(collection, item).embargo_until,
     )
+
+
+_WIDENING: tuple[Audience, ...] = ("owner", "organisation", "public")
+
+
+def _audience(collection: Mapping[str, Any], properties: Mapping[str, Any]) -> Audience:
+    """The item's, as its collection narrows it; what is written wrongly is for its owner alone."""
+    stated = {str(holder.get(audience.AUDIENCE_FIELD) or "public") for holder in (collection, properties)}
+    known = [one for one in _WIDENING if one in stated]
+    return known[0] if len(known) == len(stated) else "owner"
 
 
 def _attribution(collection: Mapping[str, Any], properties: Mapping[str, Any]) -> str:

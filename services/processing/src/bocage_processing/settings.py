@@ -37,6 +37,8 @@ class ProcessingSettings(ServiceSettings):
     check_seconds: float = 20.0
     sync_seconds: float = 60.0
     publish_backoff_seconds: float = 30.0
+    publish_held_seconds: float = 2.0
+    """How often it is asked whether results that are held may be published."""
     claim_names_seconds: float = 10.0
     """How often the collections of results are looked after."""
 

@@ -15,7 +15,6 @@ from bocage_processes.process import Outcome, Provenance, StagedAsset, StagedIte
 
 from bocage_processing.jobs import Job
 from bocage_processing.resolution import ResolvedAsset, ResolvedItem
-from bocage_processing.rights_of_results import expression
 from bocage_processing.settings import ProcessingSettings
 from bocage_processing.work import INPUTS, SCRATCH, WORK, Work
 
@@ -61,7 +60,7 @@ def stage(settings: ProcessingSettings, store: LocalStore, job: Job, attempt: in
         provenance=Provenance(
             job=str(job.id),
             inputs=tuple(item.reference for item in resolved),
-            licences={name: expression(ids) for name, ids in licences.items()},
+            licences={name: " AND ".join(ids) for name, ids in licences.items()},
             attribution=job.rights.get("attribution", ""),
         ),
         limits=settings.limits,

@@ -21,7 +21,7 @@ from bocage_kit.store import LocalStore
 from bocage_processes.process import Quote
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bocage_processing import jobs, rights_of_results
+from bocage_processing import inheritance, jobs
 from bocage_processing.queue import Pool, enqueue
 from bocage_processing.references import input_errors, item_references
 from bocage_processing.resolution import ResolvedItem, resolve
@@ -72,6 +72,8 @@ class Quoted:
     quote: Quote
     credits: Decimal
     items: list[ResolvedItem]
+    rights: dict[str, Any]
+    """What the results inherit, as `rights` says."""
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Submissions:
         """Raises Problem. Reserves and writes nothing."""
         _check_request(process, request)
         items = await resolve(item_references(request.inputs, process.inputs), identity, self.peers, self.store)
+        rights = await inheritance.derive(self.peers, process, items, request.audience, identity.organisation)
         quote = await self._check(process, request.inputs, items)
         async with self.pool.connection() as connection:
             try:
@@ -99,7 +102,7 @@ class Submissions:
                 raise Problem(
                     503, "no-price", f"The process {process.id} has no price yet; ask the operator to set one."
                 ) from error
-        return Quoted(quote, credits, items)
+        return Quoted(quote, credits, items, rights)
 
     async def submit(
         self, process: ProcessDescription, request: ExecuteRequest, identity: Identity, key: str | None
@@ -195,9 +198,6 @@ class Submissions:
         key: str | None,
         quoted: Quoted,
     ) -> jobs.NewJob:
-        kept = {name: output.rights for name, output in process.outputs.items()}
-        inputs = sorted({licence for item in quoted.items for licence in item.licences})
-        licences = rights_of_results.licences_of_outputs(kept, inputs, process.licence)
         return jobs.NewJob(
             id=uuid.uuid4(),
             owner=identity.subject,
@@ -213,7 +213,7 @@ class Submissions:
             if request.outputs is None
             else {name: wish.model_dump(mode="json") for name, wish in request.outputs.items()},
             response=request.response,
-            audience=request.audience,
+            audience=quoted.rights["audience"]["given"],
             request_hash=digest,
             idempotency_key=key,
             cores=process.cores,
@@ -222,10 +222,7 @@ class Submissions:
             quote=quoted.quote.model_dump(mode="json"),
             budget=request.budget,
             reserved=quoted.credits,
-            rights={
-                "licences": {name: list(ids) for name, ids in licences.items()},
-                "attribution": rights_of_results.attribution([item.attribution for item in quoted.items]),
-            },
+            rights=quoted.rights,
         )
 
 

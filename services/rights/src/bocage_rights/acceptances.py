@@ -11,13 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text(
     """insert into acceptance
-           (licence, version, action, on_behalf, organisation, person, recorded_by, purpose, text_sha256, evidence)
+           (licence, version, action, on_behalf, organisation, person, recorded_by, purpose, text_sha256, evidence,
+            project)
        values (:licence, :version, :action, :on_behalf, cast(:organisation as uuid), cast(:person as uuid),
-               :recorded_by, :purpose, :text_sha256, cast(:evidence as jsonb))
+               :recorded_by, :purpose, :text_sha256, cast(:evidence as jsonb), :project)
        returning id, at"""
 )
 COLUMNS = """a.id, a.licence, a.version, a.action, a.on_behalf, a.organisation::text, a.person::text, a.recorded_by,
-             a.purpose, a.text_sha256, a.at"""
+             a.purpose, a.project, a.text_sha256, a.at"""
 
 
 async def record(
@@ -33,6 +34,7 @@ async def record(
     on_behalf: Literal["user", "organisation"] = "organisation",
     person: str | None = None,
     evidence: Mapping[str, Any] | None = None,
+    project: str | None = None,
 ) -> Row[Any]:
     values = {
         "licence": licence,
@@ -45,6 +47,7 @@ async def record(
         "purpose": purpose,
         "text_sha256": text_sha256,
         "evidence": json.dumps(dict(evidence or {})),
+        "project": project,
     }
     return (await connection.execute(_INSERT, values)).one()
 
@@ -68,3 +71,35 @@ async def of_organisation(connection: AsyncConnection, organisation: str) -> Seq
         f"select {COLUMNS} from acceptance a where organisation = cast(:organisation as uuid) order by id desc"  # noqa: S608
     )
     return (await connection.execute(query, {"organisation": organisation})).all()
+
+
+async def withdraw(
+    connection: AsyncConnection,
+    *,
+    licence: str,
+    organisation: str,
+    recorded_by: str,
+    person: str | None = None,
+    on_behalf: Literal["user", "organisation"] = "organisation",
+    evidence: Mapping[str, Any] | None = None,
+) -> bool:
+    """End this holder's acceptance, at once and for all that it allowed. False when there never was one."""
+    row = await newest(connection, licence, organisation, person, on_behalf)
+    if row is None:
+        return False
+    if row.action == "accept":
+        await record(
+            connection,
+            licence=row.licence,
+            version=row.version,
+            organisation=organisation,
+            person=person,
+            on_behalf=on_behalf,
+            recorded_by=recorded_by,
+            text_sha256=row.text_sha256,
+            purpose=row.purpose,
+            project=row.project,
+            action="withdraw",
+            evidence=evidence,
+        )
+    return True

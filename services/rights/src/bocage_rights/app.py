@@ -23,7 +23,19 @@ from bocage_rights.announcements import Announcements
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
 from bocage_rights.providers import Providers
-from bocage_rights.routes import account, admin, assets, credits, identity, licences, people, tile_tokens
+from bocage_rights.routes import (
+    account,
+    admin,
+    assets,
+    credits,
+    derivation,
+    identity,
+    licence_registry,
+    licences,
+    people,
+    recalls,
+    tile_tokens,
+)
 from bocage_rights.settings import RightsSettings
 from bocage_rights.state import RightsState
 
@@ -63,6 +75,8 @@ def create_app(settings: RightsSettings) -> FastAPI:
         redoc_url=None,
     )
     for module in (identity, account, licences, credits, tile_tokens, admin, people, assets):
+        app.include_router(module.router)
+    for module in (derivation, licence_registry, recalls):
         app.include_router(module.router)
     equip(
         app,

@@ -16,7 +16,7 @@ from bocage_kit.database import engine, wait_until_ready
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bocage_rights import acceptances, accounts
+from bocage_rights import acceptances, accounts, rules
 from bocage_rights.exchange import Credential, Exchange, InvalidCredential
 from bocage_rights.keyring import Keyring, open_keyring, write_secret
 from bocage_rights.registry import entries
@@ -126,6 +126,8 @@ async def run(settings: RightsSettings, *, with_demonstration: bool, output: Pat
     database = engine(settings.database, name="rights bootstrap", pool_size=1)
     try:
         await ensure_service_keys(Exchange(database, keyring), settings.home / "secrets")
+        async with database.begin() as connection:
+            await rules.seed(connection, rules.read())
         if with_demonstration and output is not None:
             async with database.begin() as connection:
                 keys = await demonstration(connection, keyring)

@@ -14,7 +14,8 @@ from bocage_rights.terms import Act, Holder, Reason, Standing, Terms, highest, r
 
 _VERSIONS = text(
     """select v.licence, v.version, v.needs_acceptance, v.reaccept, v.purposes, v.categories, v.fallback,
-              v.embargo_until, v.url, v.sha256_en, v.sha256_fr, v.valid_from,
+              v.embargo_from, v.embargo_until, v.share_alike, v.url, v.sha256_en, v.sha256_fr, v.valid_from,
+              v.attribution_en, v.attribution_fr, v.attribution_derived_en, v.attribution_derived_fr,
               l.title_en, l.title_fr, l.kind, l.demonstration
          from licence_version v join licence l on l.id = v.licence
         where v.valid_from <= now() order by v.licence, v.valid_from, v.version"""
@@ -38,6 +39,11 @@ class Entry:
     kind: str
     demonstration: bool
     valid_from: datetime
+    share_alike: bool
+    attribution: Mapping[str, str | None]
+    """Asked for with unaltered data, by language."""
+    attribution_derived: Mapping[str, str | None]
+    """Asked for with what is made of them."""
     standing: Standing
     level: Level
     reason: Reason | None
@@ -74,6 +80,7 @@ async def entries(
             frozenset(row.categories),
             Level(row.fallback),
             row.embargo_until,
+            row.embargo_from,
         )
         stands = standing(history[row.licence], acts.get(row.licence, []), terms.needs)
         found[row.licence] = Entry(
@@ -84,6 +91,9 @@ async def entries(
             row.kind,
             row.demonstration,
             row.valid_from,
+            row.share_alike,
+            {"en": row.attribution_en, "fr": row.attribution_fr},
+            {"en": row.attribution_derived_en, "fr": row.attribution_derived_fr},
             stands,
             highest(terms, holder, stands, now),
             refusal(terms, holder, stands, now),

@@ -33,7 +33,7 @@ def term(entry: Entry | None, licence: str, base: str) -> dict[str, Any]:
         stated["purposes"] = sorted(entry.terms.purposes)
     if stated["reason"] == "category":
         stated["categories"] = sorted(entry.terms.categories)
-    if entry.terms.embargo_until is not None:
+    if stated["reason"] == "embargo" and entry.terms.embargo_until is not None:
         stated["embargo_until"] = entry.terms.embargo_until.isoformat()
     return stated
 

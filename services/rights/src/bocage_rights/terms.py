@@ -28,6 +28,11 @@ class Terms:
     fallback: Level = Level.METADATA
     """What is left to those who do not fulfil the terms."""
     embargo_until: datetime | None = None
+    embargo_from: datetime | None = None
+
+    def under_embargo(self, now: datetime) -> bool:
+        begun = self.embargo_from is None or self.embargo_from <= now
+        return begun and self.embargo_until is not None and now < self.embargo_until
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def standing(versions: Sequence[tuple[str, bool]], acts: Sequence[Act], needs: N
 
 def refusal(terms: Terms, holder: Holder, stands: Standing, now: datetime) -> Reason | None:
     """Why `holder` may not go beyond the fallback level; None when it may."""
-    if terms.embargo_until is not None and now < terms.embargo_until:
+    if terms.under_embargo(now):
         return "embargo"
     if holder.category is None:
         # Nobody accepts anything anonymously, and what is kept for some categories is not for the unknown.

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from bocage_kit.access import Caller
 from bocage_kit.audience import item_visible
 from bocage_kit.identity import Identity, Level
-from bocage_kit.licences import decide, licences_of
+from bocage_kit.licences import condition_of, decide, licences_of, refusal
 from bocage_kit.peers import Peers
-from bocage_kit.problems import Problem, not_found, terms_required
+from bocage_kit.problems import Problem, not_found
 from bocage_kit.store import LocalStore
 from fastapi import Depends, Path, Request
 
@@ -19,6 +19,7 @@ from bocage_tiles.assets import Source, choose, source_of
 from bocage_tiles.catalogue import Found, Items
 from bocage_tiles.drawing import Stretches
 from bocage_tiles.raster import Datasets
+from bocage_tiles.recalls import Recalls
 
 # A client that names a file or an address is told so, rather than left to think that it was read.
 REFUSED_PARAMETERS = frozenset({"url", "urls", "src_path", "dataset", "datasets", "href", "file", "path", "source"})
@@ -31,6 +32,7 @@ class Parts:
     """What the service holds while it runs."""
 
     items: Items
+    recalls: Recalls
     store: LocalStore
     datasets: Datasets
     stretches: Stretches
@@ -74,9 +76,12 @@ class Admitted:
             if name not in self.assets:
                 raise not_found(f"The asset {name[:64]}")
         needed = {x for name in names for x in licences_of(self.found.collection, self.found.item, self.assets[name])}
-        decision = decide(self.identity, needed, level)
+        recalled = self.parts.recalls.reason(self.collection_id, self.item_id)
+        condition = condition_of(self.found.collection, self.found.item, recalled)
+        decision = decide(self.identity, needed, level, condition)
         if not decision.allowed:
-            raise terms_required(await self.parts.peers.required_terms(self.identity, decision.missing, level))
+            terms = await self.parts.peers.required_terms(self.identity, decision.missing, level)
+            raise refusal(decision, needed, terms)
         return tuple(source_of(self.parts.store, name, self.assets[name]) for name in names)
 
 

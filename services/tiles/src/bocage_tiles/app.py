@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -18,6 +19,7 @@ from bocage_tiles.admission import Parts
 from bocage_tiles.catalogue import Items
 from bocage_tiles.drawing import Stretches
 from bocage_tiles.raster import Datasets
+from bocage_tiles.recalls import Recalls
 from bocage_tiles.settings import TilesSettings
 
 
@@ -36,15 +38,22 @@ def create_app(settings: TilesSettings) -> FastAPI:
         await database.wait_until_ready(settings.database)
         datasets = Datasets(settings.tiles_open_datasets)
         peers = Peers(settings.sockets)
+        recalls = Recalls(engine)
+        await recalls.try_to_read()
+        await recalls.read()
+        following = asyncio.create_task(recalls.follow())
         yield {
             "parts": Parts(
                 items=Items(engine, settings.tiles_item_seconds),
+                recalls=recalls,
                 store=LocalStore(settings.store_root),
                 datasets=datasets,
                 stretches=Stretches(datasets),
                 peers=peers,
             )
         }
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await peers.close()
         await engine.dispose()
 

@@ -1,4 +1,4 @@
-"""A catalogue in memory and a `rights` that only signs, on the sockets of the real ones: for tests of this service."""
+"""A catalogue in memory and a `rights` that signs and keeps all terms, on the sockets of the real ones: for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 
 class StandIns:
-    """`delay` slows the catalogue's writes down; `refuse` makes it answer 503."""
+    """`delay` slows the catalogue's writes down; `refuse` makes it answer 503; `held` is why no result is released."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -25,6 +25,7 @@ class StandIns:
         self.documents: dict[str, dict[str, Any]] = {}
         self.calls: list[tuple[str, str]] = []
         self.delay, self.refuse = 0.0, False
+        self.held = ""
         (home / "identity").mkdir(exist_ok=True)
         (home / "run").mkdir(exist_ok=True)
         (home / "secrets").mkdir(exist_ok=True)
@@ -64,6 +65,25 @@ class StandIns:
             scopes = frozenset({"service:*"})
             token = self.token(subject="service:processing", scopes=scopes)
             return {"token": token, "expires": time.time() + 60, "subject": "service:processing", "credential": None}
+
+        @app.post("/rights/derivations")
+        def derivations(asked: dict[str, Any]) -> dict[str, Any]:
+            """All terms of the inputs stay."""
+            kept = {licence for one in asked["inputs"] for licence in one["licences"]}
+            own = {asked["process_licence"]} - {None}
+            return {
+                "licences": {n: sorted(own | (kept if e != "none" else set())) for n, e in asked["outputs"].items()},
+                "attribution": "; ".join(sorted({one["attribution"] for one in asked["inputs"]} - {""})),
+                "embargo_until": None,
+                "audience": {"asked": asked["audience"], "given": asked["audience"]},
+                "notes": [],
+            }
+
+        @app.post("/rights/releases")
+        def releases(asked: dict[str, Any]) -> JSONResponse:
+            if self.held:
+                return JSONResponse({"code": "held", "detail": self.held, "title": "Results held"}, 409)
+            return JSONResponse({"job": asked["job"], "outcome": "released"})
 
         return app
 

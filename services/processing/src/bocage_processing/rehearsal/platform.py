@@ -86,7 +86,8 @@ class Platform:
             connection.execute("select rights.credit_grant(%s, %s, 'rehearsal', 'first')", [self.organisation, credits])
             connection.execute(
                 "insert into rights.tariff (process, unit, price, valid_from)"
-                " values ('make', 'job', 1, '2025-01-01'), ('make', 'megapixels', 2, '2025-01-01')"
+                " values ('make', 'job', 1, '2025-01-01'), ('make', 'megapixels', 2, '2025-01-01'),"
+                " ('tally', 'job', 1, '2025-01-01')"
             )
 
     def start(self, name: str, kind: str | None = None, **environment: str) -> subprocess.Popen[bytes]:

@@ -65,6 +65,14 @@ def rest(seconds: float, context: Context) -> None:
         time.sleep(0.05)
 
 
+class TallyInputs(BaseModel):
+    images: list[ItemReference] = Field(max_length=4)
+
+
+def tally(inputs: TallyInputs, context: Context) -> Outcome:
+    return Outcome(values={"count": len(inputs.images)})
+
+
 def check_make(inputs: MakeInputs, context: Context) -> Quote:
     if inputs.misbehave == "refuse":
         raise InputRefused("no-overlap", "The images show no common ground.", "Give images of one place.", degrees=3)
@@ -151,5 +159,10 @@ def processes() -> list[Process]:
             id="make", version="2.0.0", title="Make", description="Makes files.", inputs=MakeInputs,
             outputs={"data": _out("Data", "pixels"), "report": _out("Report")}, run=make, check=check_make,
             licence="CC-BY-NC-4.0",
+        ),
+        Process(
+            id="tally", version="1.0.0", title="Tally", description="Counts its images.", inputs=TallyInputs,
+            outputs={"count": _out("Count", "statistic")}, run=tally, check=_quote,
+            modes=frozenset({"sync-execute", "async-execute"}), publishes=False,
         ),
     ]  # fmt: skip

@@ -249,20 +249,10 @@ async def withdraw(organisation: str, licence: str, caller: Caller, state: State
     """Withdraw an organisation's acceptance; it takes effect at once."""
     async with state.engine.begin() as connection:
         owner = await organisation_for(connection, caller, organisation)
-        row = await acceptances.newest(connection, licence, owner.id, None, "organisation")
-        if row is None:
+        if not await acceptances.withdraw(
+            connection, licence=licence, organisation=owner.id, recorded_by=caller.subject
+        ):
             raise not_found("This acceptance")
-        if row.action == "accept":
-            await acceptances.record(
-                connection,
-                licence=row.licence,
-                version=row.version,
-                organisation=owner.id,
-                recorded_by=caller.subject,
-                text_sha256=row.text_sha256,
-                purpose=row.purpose,
-                action="withdraw",
-            )
     return Response(status_code=204)
 
 

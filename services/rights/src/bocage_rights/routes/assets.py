@@ -10,8 +10,8 @@ from uuid import UUID
 from bocage_kit.access import ACCOUNT, ANYONE, Caller
 from bocage_kit.audience import ORGANISATION_FIELD
 from bocage_kit.identity import Identity, Level
-from bocage_kit.licences import decide, licences_of
-from bocage_kit.problems import Problem, not_found, terms_required
+from bocage_kit.licences import Condition, decide, licences_of, refusal
+from bocage_kit.problems import Problem, not_found
 from bocage_kit.store import BadKey, Stored, collection_prefix, key_of_href, results_prefix, upload_key
 from bocage_kit.urls import asset_url
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import ClientDisconnect
 
-from bocage_rights import accounts, uploads
+from bocage_rights import accounts, recalls, uploads
 from bocage_rights.catalogue import Found, find, may_write_somewhere
 from bocage_rights.delivery import deliver, file_name, media_type_of
 from bocage_rights.registry import entries_for, levels
@@ -57,7 +57,8 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
         key = key_of_href(href)
         upload = None if key is None else await uploads.uploader(connection, key)
         licences = licences_of(found.collection, found.item, document)
-        await _permit(connection, caller, licences, None if upload is None else upload[0])
+        condition = await recalls.condition(connection, found, collection, item)
+        await _permit(connection, caller, licences, condition, None if upload is None else upload[0])
         if key is None:
             # Never fetched by us: whoever follows the link asks the other host.
             if document.get("bocage:external") is True and href.startswith(("https://", "http://")):
@@ -73,7 +74,7 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
             raise missing
         if not key.startswith((collection_prefix(collection), results_prefix(collection))):
             raise missing
-        open_ = await _open_to_all(connection, found, licences)
+        open_ = await _open_to_all(connection, found, licences, condition)
     stored = state.store.head(key)
     if stored is None:
         raise missing
@@ -111,25 +112,31 @@ def _deliver(
 
 
 async def _permit(
-    connection: AsyncConnection, caller: Identity, licences: tuple[str, ...], uploaded_by: str | None
+    connection: AsyncConnection,
+    caller: Identity,
+    licences: tuple[str, ...],
+    condition: Condition,
+    uploaded_by: str | None,
 ) -> None:
-    """Raises the 403 that says what is missing. Those who uploaded a file had it before: they may have it back."""
-    if decide(caller, licences, Level.ASSET).allowed:
+    """Raises the 403 that says what is missing. Those who uploaded a file had it before: unless it is recalled, they
+    may have it back."""
+    decision = decide(caller, licences, Level.ASSET, condition)
+    if decision.allowed:
         return
-    if uploaded_by is not None and uploaded_by == caller.organisation:
+    if decision.recalled is None and uploaded_by is not None and uploaded_by == caller.organisation:
         return
     known = await entries_for(connection, caller)
-    missing = decide(caller, licences, Level.ASSET).missing
-    terms = required(known, missing, Level.ASSET, caller.public_base)
-    raise terms_required(terms or [{"licence": x, "reason": "missing"} for x in missing])
+    raise refusal(decision, licences, required(known, decision.missing, Level.ASSET, caller.public_base))
 
 
-async def _open_to_all(connection: AsyncConnection, found: Found, licences: tuple[str, ...]) -> bool:
+async def _open_to_all(
+    connection: AsyncConnection, found: Found, licences: tuple[str, ...], condition: Condition
+) -> bool:
     anonymous = Identity(subject="anonymous")
     if not found.seen_by(anonymous):
         return False
     granted = anonymous.model_copy(update={"licences": await levels(connection, ANONYMOUS, None, None)})
-    return decide(granted, licences, Level.ASSET).allowed
+    return decide(granted, licences, Level.ASSET, condition).allowed
 
 
 @router.put(

@@ -30,6 +30,7 @@ class Acceptance(BaseModel):
     version: str | None = None
     on_behalf: Literal["user", "organisation"] = "user"
     purpose: Purpose | None = Field(default=None, description="absent: that of the calling key")
+    project: str | None = Field(default=None, min_length=1, max_length=200, description="what it is accepted for")
 
 
 def licence_document(entry: Entry, base: str) -> dict[str, Any]:
@@ -49,6 +50,10 @@ def licence_document(entry: Entry, base: str) -> dict[str, Any]:
         "purposes": sorted(entry.terms.purposes),
         "categories": sorted(entry.terms.categories),
         "allow_commercial": "commercial" in entry.terms.purposes,
+        "share_alike": entry.share_alike,
+        "attribution": entry.attribution,
+        "attribution_derived": entry.attribution_derived,
+        "embargo_from": entry.terms.embargo_from.isoformat() if entry.terms.embargo_from else None,
         "embargo_until": entry.terms.embargo_until.isoformat() if entry.terms.embargo_until else None,
         "yours": {
             "level": entry.level.name.lower(),
@@ -117,12 +122,7 @@ async def accept(licence: str, given: Acceptance, caller: Caller, state: State, 
     """Accept for oneself or, for those who manage it, for one's organisation. Again: 200, nothing new."""
     organisation = person_organisation(caller)
     if given.on_behalf == "organisation" and not caller.has("rights:manage"):
-        raise Problem(
-            403,
-            "scope-required",
-            "Accepting for an organisation needs the scope rights:manage; ask those who manage yours.",
-            required_scope="rights:manage",
-        )
+        raise _only_managers("Accepting")
     purpose = given.purpose or caller.purpose
     async with state.engine.begin() as connection:
         entry = (await entries_for(connection, caller)).get(licence)
@@ -143,11 +143,44 @@ async def accept(licence: str, given: Acceptance, caller: Caller, state: State, 
             on_behalf=given.on_behalf,
             recorded_by=caller.subject,
             purpose=purpose,
+            project=given.project,
             text_sha256=given.text_sha256,
             evidence={"credential": caller.credential, "role": signer.role if signer else None},
         )
         made = await acceptances.newest(connection, licence, organisation, caller.subject, given.on_behalf)
     return acceptance_document(made)
+
+
+@router.delete("/licences/{licence}/acceptance", status_code=204, dependencies=[Depends(ACCOUNT)])
+async def withdraw(
+    licence: str, caller: Caller, state: State, on_behalf: Literal["user", "organisation"] = "user"
+) -> Response:
+    """Withdraw one's own acceptance or, for those who manage it, the organisation's. It takes effect at once:
+    nothing more is given out, and results of running jobs are held."""
+    organisation = person_organisation(caller)
+    if on_behalf == "organisation" and not caller.has("rights:manage"):
+        raise _only_managers("Withdrawing")
+    async with state.engine.begin() as connection:
+        if not await acceptances.withdraw(
+            connection,
+            licence=licence,
+            organisation=organisation,
+            person=caller.subject if on_behalf == "user" else None,
+            on_behalf=on_behalf,
+            recorded_by=caller.subject,
+            evidence={"credential": caller.credential},
+        ):
+            raise not_found(f"Your acceptance of {licence}")
+    return Response(status_code=204)
+
+
+def _only_managers(what: str) -> Problem:
+    return Problem(
+        403,
+        "scope-required",
+        f"{what} for an organisation needs the scope rights:manage; ask those who manage yours.",
+        required_scope="rights:manage",
+    )
 
 
 def check_acceptable(entry: Entry, given: Acceptance, caller: Identity, purpose: Purpose) -> None:
@@ -182,6 +215,7 @@ def acceptance_document(row: Any) -> dict[str, Any]:
         "person": row.person,
         "recorded_by": row.recorded_by,
         "purpose": row.purpose,
+        "project": row.project,
         "text_sha256": row.text_sha256,
         "at": row.at.isoformat(),
     }

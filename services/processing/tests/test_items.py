@@ -1,4 +1,4 @@
-"""Licences of results, references in inputs, and items: pure functions."""
+"""References in inputs, and items: pure functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import pytest
 from bocage_processes.process import ItemReference
-from bocage_processing import rights_of_results
 from bocage_processing.item import bbox_of, collection_of, item_of, spdx
 from bocage_processing.jobs import Job
 from bocage_processing.references import input_errors, item_references
@@ -17,34 +15,6 @@ from bocage_processing.work import ProcessDescription
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
-
-OUTPUTS: dict[str, rights_of_results.Kept] = {"ortho": "pixels", "dsm": "elevation", "report": "none"}
-
-
-@pytest.mark.parametrize(
-    ("inputs", "process", "ortho", "dsm", "report"),
-    [
-        (["LicenseRef-X"], "MIT", {"LicenseRef-X", "MIT"}, {"LicenseRef-X", "MIT"}, {"MIT"}),
-        (["CC-BY-4.0"], "CC-BY-NC-4.0", {"CC-BY-4.0", "CC-BY-NC-4.0"}, {"CC-BY-NC-4.0"}, {"CC-BY-NC-4.0"}),
-        (["CC-BY-4.0"], None, {"CC-BY-4.0"}, {"CC-BY-4.0"}, set()),
-        (["CC-BY-4.0", "LicenseRef-X"], None, {"CC-BY-4.0", "LicenseRef-X"}, {"CC-BY-4.0", "LicenseRef-X"}, set()),
-        ([], "CC-BY-NC-4.0", {"CC-BY-NC-4.0"}, {"CC-BY-NC-4.0"}, {"CC-BY-NC-4.0"}),
-    ],
-)  # fmt: skip
-def test_most_restrictive_wins(
-    inputs: list[str], process: str | None, ortho: set[str], dsm: set[str], report: set[str]
-) -> None:
-    found = rights_of_results.licences_of_outputs(OUTPUTS, inputs, process)
-    assert {name: set(ids) for name, ids in found.items()} == {"ortho": ortho, "dsm": dsm, "report": report}
-
-
-@given(st.lists(st.sampled_from(["CC0-1.0", "CC-BY-4.0", "LicenseRef-A", "LicenseRef-B"])), st.booleans())
-def test_restricted_terms_never_get_lost(inputs: list[str], own: bool) -> None:
-    found = rights_of_results.licences_of_outputs(OUTPUTS, inputs, "CC-BY-NC-4.0" if own else None)
-    restricted = {licence for licence in inputs if licence.startswith("LicenseRef-")}
-    assert restricted <= set(found["ortho"])
-    assert restricted <= set(found["dsm"])
-    assert all(("CC-BY-NC-4.0" in ids) == own for ids in found.values())
 
 
 class Nested(BaseModel):
@@ -98,6 +68,20 @@ def test_item_without_inputs_or_geometry() -> None:
     assert (item["geometry"], "bbox" in item) == (None, False)
     assert item["properties"]["datetime"] == "2024-01-01T00:00:00Z"
     assert [link["rel"] for link in item["links"]] == ["via"]
+
+
+def test_item_says_what_it_inherits() -> None:
+    rights = {
+        "licences": {},
+        "attribution": "A; B",
+        "embargo_until": "2030-01-01T00:00:00+00:00",
+        "notes": ["L, elevation: assumed"],
+    }
+    properties = item_of(job(rights=rights))["properties"]
+    assert properties["attribution"] == "A; B"
+    assert properties["bocage:embargo_until"] == "2030-01-01T00:00:00+00:00"
+    assert properties["bocage:licence_notes"] == ["L, elevation: assumed"]
+    assert {"bocage:embargo_until", "bocage:licence_notes"}.isdisjoint(item_of(job())["properties"])
 
 
 def test_license_names_one_listed_licence_else_other() -> None:
