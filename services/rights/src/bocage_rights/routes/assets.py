@@ -57,7 +57,7 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
         key = key_of_href(href)
         upload = None if key is None else await uploads.uploader(connection, key)
         licences = licences_of(found.collection, found.item, document)
-        await _permit(connection, caller, licences, None if upload is None else upload[0])
+        await _permit(connection, state, caller, licences, None if upload is None else upload[0])
         if key is None:
             # Never fetched by us: whoever follows the link asks the other host.
             if document.get("bocage:external") is True and href.startswith(("https://", "http://")):
@@ -78,7 +78,8 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
     if stored is None:
         raise missing
     media_type = media_type_of(document.get("type"), upload and upload[1])
-    return _deliver(request, state, stored, (item, asset), media_type, _OPEN if open_ else _PRIVATE)
+    response = _deliver(request, state, stored, (item, asset), media_type, _OPEN if open_ else _PRIVATE)
+    return state.takings.watch(caller, (collection, item, asset), licences, response)
 
 
 async def _uploaded(
@@ -111,7 +112,11 @@ def _deliver(
 
 
 async def _permit(
-    connection: AsyncConnection, caller: Identity, licences: tuple[str, ...], uploaded_by: str | None
+    connection: AsyncConnection,
+    state: RightsState,
+    caller: Identity,
+    licences: tuple[str, ...],
+    uploaded_by: str | None,
 ) -> None:
     """Raises the 403 that says what is missing. Those who uploaded a file had it before: they may have it back."""
     if decide(caller, licences, Level.ASSET).allowed:
@@ -121,6 +126,7 @@ async def _permit(
     known = await entries_for(connection, caller)
     missing = decide(caller, licences, Level.ASSET).missing
     terms = required(known, missing, Level.ASSET, caller.public_base)
+    state.denials.add(caller, Level.ASSET, terms)
     raise terms_required(terms or [{"licence": x, "reason": "missing"} for x in missing])
 
 
