@@ -74,7 +74,7 @@ begin
                                             else row_ -> key end)
       into told
       from jsonb_object_keys(row_) as key
-     where not (key = any (omitted)) and key !~ '(hmac|secret|password|pepper|email|phone|evidence)'
+     where not (key = any (omitted)) and key !~ '(hmac|secret|password|pepper|email|phone|representative|evidence)'
        and case tg_op when 'UPDATE' then was -> key is distinct from is_now -> key else row_ -> key <> 'null' end;
     if told is null then  -- nothing that is told has changed
         return null;
