@@ -128,7 +128,7 @@ class Asker:
                 return {"properties": {"title": "overwritten"}} if operation.method == "patch" else item(to)
             return {"title": "overwritten"} if operation.method == "patch" else collection(to)
         if path.startswith("/processing/"):
-            return {"inputs": {"elevation": to.reference, "images": [to.reference, to.reference]}, "audience": "owner"}
+            return {"inputs": {"item": to.reference}, "audience": "owner"}
         if path == "/stac/search":
             return {"collections": [to.collection], "ids": [to.item]}
         if path == "/rights/tile_tokens":

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 import rasterio
-from canary import BOX, Asker, Operation, Target, collection, item, operations, send, told, twin
+from canary import Asker, Operation, Target, collection, item, operations, send, told, twin
 from platforms import LICENCE, Running
 from rasterio.transform import from_bounds
 
@@ -39,7 +39,7 @@ class Canary:
 
     def names(self) -> set[str]:
         """What tells of the canary's being; the public collection and the process's collection may be known."""
-        return {name for x in self.targets for name in x.names if name not in (self.public, "echo")}
+        return {name for x in self.targets for name in x.names if name not in (self.public, "hillshade")}
 
 
 def account(
@@ -66,8 +66,8 @@ def raster() -> bytes:
     held = io.BytesIO()
     with rasterio.MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=128, height=128, count=1, dtype="float32", crs="EPSG:4326",
-            transform=from_bounds(*BOX, 128, 128),
+            driver="GTiff", width=128, height=128, count=1, dtype="float32", crs="EPSG:32631",
+            transform=from_bounds(500_000, 4_761_000, 508_000, 4_769_000, 128, 128),
         ) as image:  # fmt: skip
             image.write(values, 1)
         held.write(memory.read())
@@ -105,8 +105,8 @@ def canary(running: Running) -> Iterator[Canary]:
         ok(keeper.put(f"/assets/{unpublished.reference}/image", content=secret.encode()))
         submitted = ok(
             keeper.post(
-                "/processing/processes/echo/execution",
-                json={"inputs": {"stringInput": secret}},
+                "/processing/processes/hillshade/execution",
+                json={"inputs": {"item": in_public.reference}},
                 headers={"Prefer": "respond-async"},
             )
         )
@@ -115,12 +115,12 @@ def canary(running: Running) -> Iterator[Canary]:
         while keeper.get(f"/processing/jobs/{job}").json()["status"] not in ("successful", "failed"):
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        assert keeper.get(f"/stac/collections/echo/items/{job}").status_code == 200
+        assert keeper.get(f"/stac/collections/hillshade/items/{job}").status_code == 200
     targets = (
         replace(names, kind="hidden collection", job=job),
         replace(in_public, kind="hidden item", job=job),
         replace(unpublished, kind="unpublished upload", job=job),
-        replace(names, kind="result", collection="echo", item=job, job=job),
+        replace(names, kind="result", collection="hillshade", item=job, job=job),
     )
     with ExitStack() as stack:
         clients = {
@@ -154,7 +154,7 @@ def look(client: httpx.Client, asker: Asker, operation: Operation, canary: Canar
     """What one onlooker learns by one operation; empty when it is nothing."""
     learnt: list[str] = []
     for target in canary.targets:
-        absent = twin(target, same_collection=target.collection in (canary.public, "echo"))
+        absent = twin(target, same_collection=target.collection in (canary.public, "hillshade"))
         answers = []
         for asked in (target, absent):
             request = asker.request(operation, asked)
