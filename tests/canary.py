@@ -16,7 +16,7 @@ from platforms import LICENCE
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 BOX = [3.0, 43.0, 3.1, 43.1]
 RING = [[3.0, 43.0], [3.1, 43.0], [3.1, 43.1], [3.0, 43.1], [3.0, 43.0]]
-_REQUEST_ID = re.compile(r'"request_id":\s*"[^"]*"')
+REQUEST_ID = re.compile(r'"request_id":\s*"[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def send(client: httpx.Client, request: Mapping[str, Any]) -> httpx.Response:
 
 def told(answer: httpx.Response, asked: Target) -> str:
     """An answer without what it echoes and without what differs from request to request."""
-    text = _REQUEST_ID.sub("", answer.text) + json.dumps(
+    text = REQUEST_ID.sub("", answer.text) + json.dumps(
         {
             k: v
             for k, v in answer.headers.items()

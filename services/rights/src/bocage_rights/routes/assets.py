@@ -162,9 +162,12 @@ async def upload(
     settings = state.settings
     async with state.engine.connect() as connection:
         found = await find(connection, collection, item)
-        if found is None or not found.seen_by(caller):
+        # Who may not write is told so before the item is looked at: the answer tells nothing of hidden ones.
+        if found is None or not Found(found.collection, None).seen_by(caller):
             raise not_found(f"The collection {collection}")
         _check_writable(found, caller)
+        if not found.seen_by(caller):
+            raise not_found(f"The item {collection}/{item}")
         organisation = await _account(connection, found, caller)
     declared = media_type_of(request.headers.get("content-type"))
     target = uploads.Target(collection, item, asset, organisation, caller.subject, declared)
