@@ -32,7 +32,8 @@ def test_taken_refused_and_paid(running: Running, tmp_path: Path) -> None:
         assert company.post("/processing/processes/hillshade/execution", json=request).status_code == 403
         info = company.get(f"/tiles/collections/{target.collection}/items/one/preview.png", params={"assets": "image"})
         assert info.status_code == 403
-        job = client.post("/processing/processes/hillshade/execution", json=request).json()["jobID"]
+        execution = "/processing/processes/hillshade/execution"
+        job = client.post(execution, json=request, headers={"Prefer": "respond-async"}).json()["jobID"]
         engineer = company.get("/rights/me").json()
 
         def command(*arguments: str, code: int = 0) -> dict[str, Any]:
