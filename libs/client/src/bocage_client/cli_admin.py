@@ -11,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from bocage_client import cli_admin_licences
+from bocage_client.cli_admin_audit import audit_list, audit_verify, register_write
 from bocage_client.cli_context import AsJson, connection, terminal_of
 from bocage_client.errors import JsonObject
 
@@ -46,12 +47,14 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
         ),
         ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
         *cli_admin_licences.PARTS,
+        ("audit", "The audit chain.", {"list": audit_list, "verify": audit_verify}),
     )
     for name, help_, commands in parts:
         part = typer.Typer(no_args_is_help=help_for_nothing)
         for verb, function in commands.items():
             part.command(verb)(function)
         app.add_typer(part, name=name, help=help_)
+    app.command("register")(register_write)
     return app
 
 

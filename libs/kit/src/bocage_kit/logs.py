@@ -7,6 +7,8 @@ import logging
 import sys
 import time
 
+from bocage_kit.redaction import redacted
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -28,7 +30,7 @@ class JsonFormatter(logging.Formatter):
         document |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return json.dumps(document, default=str)
+        return redacted(json.dumps(document, default=str))
 
 
 def configure(service: str, level: str = "INFO") -> None:

@@ -47,15 +47,19 @@ class Peers:
             return {HEADER: self._token}
 
     async def required_terms(
-        self, identity: Identity, licences: Sequence[str], level: Level
+        self, identity: Identity, licences: Sequence[str], level: Level, target: str | None = None
     ) -> list[Mapping[str, Any]]:
-        """What stands between the caller and these licences, for a 403; asked of `rights` only when one is refused."""
+        """What stands between the caller and these licences, for a 403; asked of `rights` only when one is refused.
+
+        `rights` records the refusal: of a job in the audit chain, of anything else as a count. `target` says of what.
+        """
         if not licences:
             return []
         try:
             answer = await self.client("rights").get(
-                "/rights/required_terms",
-                params={"licence": list(licences), "level": level.name.lower()},
+                "/refusals",
+                params={"licence": list(licences), "level": level.name.lower()}
+                | ({"target": target} if target else {}),
                 headers={HEADER: identity.token},
             )
             answer.raise_for_status()

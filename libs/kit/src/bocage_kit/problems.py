@@ -12,6 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from bocage_kit.redaction import redacted
+
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("bocage.problems")
 
@@ -30,6 +32,7 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
+        detail = redacted(detail)  # it may quote what was sent
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.title = title or HTTPStatus(status).phrase

@@ -19,14 +19,20 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy.exc import DataError, OperationalError
 
 from bocage_rights import uploads
+from bocage_rights.actor import ActorMiddleware, tell_actor
 from bocage_rights.announcements import Announcements
+from bocage_rights.audit import Sealer
+from bocage_rights.denials import Denials
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
+from bocage_rights.periodic import every
 from bocage_rights.providers import Providers
+from bocage_rights.register import Takings
 from bocage_rights.routes import (
     account,
     admin,
     assets,
+    audit,
     credits,
     derivation,
     identity,
@@ -34,6 +40,7 @@ from bocage_rights.routes import (
     licences,
     people,
     recalls,
+    registers,
     tile_tokens,
 )
 from bocage_rights.settings import RightsSettings
@@ -43,6 +50,7 @@ from bocage_rights.state import RightsState
 def create_app(settings: RightsSettings) -> FastAPI:
     keyring = open_keyring(settings.home / "secrets", settings.public_keys)
     database = engine(settings.database, name="rights")
+    tell_actor(database)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -52,15 +60,29 @@ def create_app(settings: RightsSettings) -> FastAPI:
         store = LocalStore(settings.store_root)
         listening = asyncio.create_task(announcements.listen())
         sweeping = asyncio.create_task(asyncio.to_thread(uploads.sweep, store))
+        takings, denials = Takings(database), Denials(database)
+        periodic = [
+            asyncio.create_task(every(1.0, "takings", takings.flush)),
+            asyncio.create_task(every(1.0, "denials", denials.flush)),
+            asyncio.create_task(every(1.0, "seal", Sealer(database))),
+        ]
         _end_streams_on_signal(announcements)
         try:
             state = RightsState(
-                settings, database, keyring, Exchange(database, keyring, providers), announcements, store
+                settings,
+                database,
+                keyring,
+                Exchange(database, keyring, providers),
+                announcements,
+                store,
+                takings,
+                denials,
             )
             yield {"rights": state}
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, sweeping, return_exceptions=True)
+            for task in (listening, *periodic):
+                task.cancel()
+            await asyncio.gather(listening, sweeping, *periodic, return_exceptions=True)
             await database.dispose()
 
     async def health() -> dict[str, object]:
@@ -74,10 +96,12 @@ def create_app(settings: RightsSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets):
+    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets, audit, registers):
         app.include_router(module.router)
     for module in (derivation, licence_registry, recalls):
         app.include_router(module.router)
+    app.include_router(audit.peers)
+    app.add_middleware(ActorMiddleware)  # before `equip`, so that it runs within: the identity is verified by then
     equip(
         app,
         name="rights",

@@ -10,8 +10,10 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bocage_rights.announcements import Announcements
+from bocage_rights.denials import Denials
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import Keyring
+from bocage_rights.register import Takings
 from bocage_rights.settings import RightsSettings
 
 
@@ -23,6 +25,8 @@ class RightsState:
     exchange: Exchange
     announcements: Announcements
     store: LocalStore
+    takings: Takings
+    denials: Denials
 
 
 def _state(request: Request) -> RightsState:

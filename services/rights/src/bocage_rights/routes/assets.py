@@ -58,7 +58,7 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
         upload = None if key is None else await uploads.uploader(connection, key)
         licences = licences_of(found.collection, found.item, document)
         condition = await recalls.condition(connection, found, collection, item)
-        await _permit(connection, caller, licences, condition, None if upload is None else upload[0])
+        await _permit(connection, state, caller, licences, condition, None if upload is None else upload[0])
         if key is None:
             # Never fetched by us: whoever follows the link asks the other host.
             if document.get("bocage:external") is True and href.startswith(("https://", "http://")):
@@ -79,7 +79,8 @@ async def read(collection: str, item: str, asset: str, request: Request, caller:
     if stored is None:
         raise missing
     media_type = media_type_of(document.get("type"), upload and upload[1])
-    return _deliver(request, state, stored, (item, asset), media_type, _OPEN if open_ else _PRIVATE)
+    response = _deliver(request, state, stored, (item, asset), media_type, _OPEN if open_ else _PRIVATE)
+    return state.takings.watch(caller, (collection, item, asset), licences, response)
 
 
 async def _uploaded(
@@ -113,6 +114,7 @@ def _deliver(
 
 async def _permit(
     connection: AsyncConnection,
+    state: RightsState,
     caller: Identity,
     licences: tuple[str, ...],
     condition: Condition,
@@ -126,7 +128,9 @@ async def _permit(
     if decision.recalled is None and uploaded_by is not None and uploaded_by == caller.organisation:
         return
     known = await entries_for(connection, caller)
-    raise refusal(decision, licences, required(known, decision.missing, Level.ASSET, caller.public_base))
+    terms = required(known, decision.missing, Level.ASSET, caller.public_base)
+    state.denials.add(caller, Level.ASSET, terms)
+    raise refusal(decision, licences, terms)
 
 
 async def _open_to_all(
@@ -163,9 +167,12 @@ async def upload(
     settings = state.settings
     async with state.engine.connect() as connection:
         found = await find(connection, collection, item)
-        if found is None or not found.seen_by(caller):
+        # Who may not write is told so before the item is looked at: the answer tells nothing of hidden ones.
+        if found is None or not Found(found.collection, None).seen_by(caller):
             raise not_found(f"The collection {collection}")
         _check_writable(found, caller)
+        if not found.seen_by(caller):
+            raise not_found(f"The item {collection}/{item}")
         organisation = await _account(connection, found, caller)
     declared = media_type_of(request.headers.get("content-type"))
     target = uploads.Target(collection, item, asset, organisation, caller.subject, declared)
