@@ -11,6 +11,7 @@ from bocage_kit.problems import Problem, unauthenticated
 from bocage_gateway.exchange import ANONYMOUS, Credential
 
 _KEY = re.compile(r"[\x21-\x7e]{1,512}")
+_LINK = re.compile(r"[A-Za-z0-9_.-]{1,4000}")
 _SECRETS_IN_QUERY = frozenset({"apikey", "xapikey", "accesstoken", "authorization", "bocageidentity"})
 _UNKNOWN = "The credential is unknown, expired, revoked or suspended."
 
@@ -45,6 +46,15 @@ def credential_of(method: str, raw_path: bytes, query: bytes, headers: Iterable[
             if not _KEY.fullmatch(token):
                 raise unauthenticated(_UNKNOWN)
             return Credential("tile_token", token)
+    if method in ("GET", "HEAD", "PUT") and raw_path.startswith(b"/assets/"):
+        links = {value for name, value in parameters if name == "link"}
+        if len(links) > 1:
+            raise Problem(400, "two-credentials", "The address holds more than one signed link; leave one.")
+        if links:
+            link = links.pop()
+            if not _LINK.fullmatch(link):
+                raise unauthenticated(_UNKNOWN)
+            return Credential("signed_link", link)
     return ANONYMOUS
 
 

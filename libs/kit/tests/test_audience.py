@@ -25,6 +25,13 @@ objects = st.fixed_dictionaries(
         "bocage:audience": st.sampled_from(["public", "organisation", "owner", "unheard-of", ""]) | st.none(),
         "bocage:organisation": organisations,
         "bocage:owner": people | st.none(),
+        "bocage:shared_with": st.lists(
+            st.sampled_from(
+                ["person:ann", "person:bob", "person:anonymous", "person:", "organisation:o1", "organisation:o2", "ann"]
+            ),
+            max_size=3,
+        )
+        | st.none(),
     },
 )
 
@@ -42,6 +49,8 @@ def holds(expression: Mapping[str, Any], properties: Mapping[str, Any]) -> bool 
     value = properties.get(arguments[0]["property"])
     if operator == "isNull":
         return value is None
+    if operator == "a_overlaps":
+        return None if value is None else bool(set(value) & set(arguments[1]))
     assert operator == "="
     return None if value is None else bool(value == arguments[1])
 

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from bocage_kit import problems
 from bocage_kit.access import undeclared_routes
 from bocage_kit.database import answers, engine, wait_until_ready
+from bocage_kit.peers import Peers
 from bocage_kit.problems import Problem
 from bocage_kit.service import equip
 from bocage_kit.store import LocalStore
@@ -22,13 +23,27 @@ from bocage_rights import uploads
 from bocage_rights.announcements import Announcements
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
-from bocage_rights.routes import account, admin, assets, credits, identity, licences, people, tile_tokens
+from bocage_rights.object_stores import open_object_stores
+from bocage_rights.routes import (
+    account,
+    admin,
+    assets,
+    credits,
+    identity,
+    licences,
+    people,
+    sas,
+    shares,
+    signing,
+    tile_tokens,
+)
 from bocage_rights.settings import RightsSettings
 from bocage_rights.state import RightsState
 
 
 def create_app(settings: RightsSettings) -> FastAPI:
     keyring = open_keyring(settings.home / "secrets", settings.public_keys)
+    object_stores = open_object_stores(settings.home)
     database = engine(settings.database, name="rights")
 
     @contextlib.asynccontextmanager
@@ -39,12 +54,15 @@ def create_app(settings: RightsSettings) -> FastAPI:
         listening = asyncio.create_task(announcements.listen())
         sweeping = asyncio.create_task(asyncio.to_thread(uploads.sweep, store))
         _end_streams_on_signal(announcements)
+        peers = Peers(settings.sockets)
         try:
-            state = RightsState(settings, database, keyring, Exchange(database, keyring), announcements, store)
+            exchange = Exchange(database, keyring)
+            state = RightsState(settings, database, keyring, exchange, announcements, store, object_stores, peers)
             yield {"rights": state}
         finally:
             listening.cancel()
             await asyncio.gather(listening, sweeping, return_exceptions=True)
+            await peers.close()
             await database.dispose()
 
     async def health() -> dict[str, object]:
@@ -58,7 +76,7 @@ def create_app(settings: RightsSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets):
+    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets, signing, sas, shares):
         app.include_router(module.router)
     equip(
         app,

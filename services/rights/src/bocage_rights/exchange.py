@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bocage_rights import grants
 from bocage_rights.credentials import matches, split
 from bocage_rights.keyring import Keyring
 from bocage_rights.registry import levels
+from bocage_rights.signing import InvalidLink, unseal
 from bocage_rights.terms import ANONYMOUS, Holder
 
 _BASE = re.compile(r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~-]+)*$")
@@ -45,6 +48,7 @@ class Credential(BaseModel):
 
     api_key: str | None = Field(default=None, max_length=300, repr=False)
     tile_token: str | None = Field(default=None, max_length=300, repr=False)
+    signed_link: str | None = Field(default=None, max_length=4000, repr=False)
     public_base: str | None = Field(default=None, max_length=300)
 
 
@@ -55,7 +59,7 @@ class Exchange:
 
     async def identify(self, credential: Credential) -> Identity:
         """Raises InvalidCredential."""
-        if credential.api_key is not None and credential.tile_token is not None:
+        if sum(x is not None for x in (credential.api_key, credential.tile_token, credential.signed_link)) > 1:
             raise InvalidCredential
         base: dict[str, Any] = {}
         if credential.public_base is not None:
@@ -68,9 +72,25 @@ class Exchange:
                 await connection.execute(_USED, {"id": row.key})
             elif credential.tile_token is not None:
                 row = await self._row(connection, _TILE_TOKEN, credential.tile_token)
+            elif credential.signed_link is not None:
+                return await self._linked(connection, credential.signed_link, base)
             else:
                 return Identity(subject="anonymous", licences=await levels(connection, ANONYMOUS, None, None), **base)
             return await self._identity(connection, row, base)
+
+    async def _linked(self, connection: AsyncConnection, sealed: str, base: dict[str, Any]) -> Identity:
+        """The identity of the key that a signed link stands for, as long as both are alive."""
+        try:
+            link = unseal(sealed, self.keyring.links, time.time())
+        except InvalidLink as error:
+            raise InvalidCredential from error
+        row = (await connection.execute(_KEY, {"id": link.credential})).one_or_none()
+        if row is None or not row.alive:
+            raise InvalidCredential
+        if link.scope.job is not None and not await grants.alive(connection, link.scope.job):
+            raise InvalidCredential
+        identity = await self._identity(connection, row, base)
+        return identity.model_copy(update={"link": link.scope})
 
     async def _row(self, connection: AsyncConnection, query: Any, credential: str) -> Row[Any]:
         identifier, secret = split(credential)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+from bocage_kit.peers import Peers
 from bocage_kit.store import LocalStore
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bocage_rights.announcements import Announcements
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import Keyring
+from bocage_rights.object_stores import ObjectStores
 from bocage_rights.settings import RightsSettings
 
 
@@ -23,6 +25,8 @@ class RightsState:
     exchange: Exchange
     announcements: Announcements
     store: LocalStore
+    object_stores: ObjectStores
+    peers: Peers
 
 
 def _state(request: Request) -> RightsState:
