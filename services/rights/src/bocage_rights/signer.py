@@ -99,7 +99,7 @@ class Signer:
                 name, store = self._place(url)
                 if isinstance(name, str):
                     name = _uploaded_name(name)
-                found = await self._found(name[0], name[1])
+                found = await self._found(name[0], name[1], not_found(f"The collection {name[0]}"))
                 check_writable(found, self.caller)
                 key = checked_upload_key(*name)
                 own_store = found.collection.get(STORE_FIELD)
@@ -115,7 +115,7 @@ class Signer:
 
     async def collection(self, name: str) -> tuple[str, int]:
         """A query for every asset of a collection, and when it ends. What each asset asks for is checked when read."""
-        found = await self._found(name, "")
+        found = await self._found(name, "", not_found(f"The collection {name}"))
         known = await entries_for(self.connection, self.caller)
         now = int(time.time())
         expires = now + self._seconds(known, _licences_of_new(found))
@@ -170,11 +170,12 @@ class Signer:
             400, "foreign-url", "The address is no asset of this platform; only those are signed. Use it as it is."
         )
 
-    async def _found(self, collection: str, item: str) -> Found:
+    async def _found(self, collection: str, item: str, absent: Problem) -> Found:
+        """Raises `absent`, which says the same of what is hidden and of what is not there."""
         if (collection, item) not in self._seen:
             found = await seen(self.connection, self.caller, collection, item)
             if found is None:
-                raise not_found(f"The collection {collection}" if not item else f"The item {collection}/{item}")
+                raise absent
             self._seen[collection, item] = found
         return self._seen[collection, item]
 
@@ -182,7 +183,7 @@ class Signer:
         name, store = self._place(url)
         if isinstance(name, str):
             return await self._by_key(name, str(store))
-        found = await self._found(name[0], name[1])
+        found = await self._found(name[0], name[1], missing(*name))
         wanted = await located(self.connection, found, *name)
         if wanted is None or wanted.key is None:
             raise missing(*name)
@@ -194,7 +195,7 @@ class Signer:
         absent = not_found("An asset with this file")
         if len(parts) < 4 or parts[0] not in ("collections", "results"):
             raise absent
-        found = await self._found(parts[1], parts[2])
+        found = await self._found(parts[1], parts[2], absent)
         for asset in (found.item or {}).get("assets") or {}:
             wanted = await located(self.connection, found, parts[1], parts[2], asset)
             if wanted is not None and (wanted.bucket, wanted.key) == (store, key):
