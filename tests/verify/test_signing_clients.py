@@ -105,6 +105,7 @@ class Scene:
             "TLD_SIGNING_ENDPOINT": f"http://{HOST}/rights",
             "TLD_CONFIG_DIR": str(self.folder),
             "TLD_RETRY_TOTAL": "1",
+            "EODAG_EXT_COLLECTIONS_CFG_FILE": "",
             "KEY": key,
             "ITEM": f"http://{HOST}/stac/collections/{self.collection}/items/image",
             **more,
@@ -224,7 +225,6 @@ dag = EODataAccessGateway()
 dag.add_provider(
     "bocage", os.environ["ITEM"].split("/collections/")[0] + "/search",
     search={"type": "StacSearch"},
-    products={os.environ["COLLECTION"]: {"_collection": os.environ["COLLECTION"]}},
     download={"type": "HTTPDownload", "ignore_assets": False, "flatten_top_dirs": True, "auth_error_code": 401},
     auth={
         "type": "HTTPHeaderAuth", "matching_url": "http://" + os.environ["TEST_HOST"],
