@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -63,8 +64,8 @@ def share(
     transport = connection(context).transport
     people, organisations = person or [], org or []
     if revoke:
-        asked = {"collection": collection, "item": name, "person": people, "organisation": organisations}
-        shares = transport.send("DELETE", "/rights/shares", params=asked).json()
+        named = {"collection": collection, "item": name, "person": people, "organisation": organisations}
+        shares = transport.send("DELETE", f"/rights/shares?{urlencode(named, doseq=True)}").json()
     elif people or organisations:
         shares = transport.post(
             "/rights/shares",
