@@ -50,6 +50,7 @@ def names_of(identity: Identity) -> list[str]:
 def named_by(identity: Identity, owned: Mapping[str, Any]) -> bool:
     """Whether an object is shared with the caller by name."""
     shared = owned.get(SHARED_FIELD)
+    shared = [shared] if isinstance(shared, str) else shared  # as the database reads it
     return isinstance(shared, list) and any(name in shared for name in names_of(identity))
 
 

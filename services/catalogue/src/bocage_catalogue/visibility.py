@@ -21,7 +21,8 @@ select id, content -> 'bocage:licences' as licences, content ->> 'license' as li
            or content ->> 'bocage:owner' = $2
            or (content ->> 'bocage:audience' = 'organisation' and content ->> 'bocage:organisation' = $3)
            or id = any($4)
-           or content -> 'bocage:shared_with' ?| $5, false) as visible
+           or (jsonb_typeof(content -> 'bocage:shared_with') <> 'object'
+               and content -> 'bocage:shared_with' ?| $5), false) as visible
 from pgstac.collections where content ->> 'type' = 'Collection' order by id
 """
 
