@@ -21,12 +21,14 @@ import pytest
 from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
 from platforms import LICENCE, Running, free_port
+from s3_server import S3, SECRET, running_s3
 
 pytestmark = pytest.mark.verify
 
 CLIENTS = ("teledetection==1.13.0", "eodag==4.10.1")
 # The client signs only what lies under this name; nobody but its own process is told where that is.
 HOST = "bocage.meso.umontpellier.fr"
+S3_HOST = "s3-data.meso.umontpellier.fr"
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 # What the client's process is told before it starts: where a name is. The client itself stays as it was published.
@@ -34,8 +36,9 @@ SITE = """
 import os, socket
 asked = socket.getaddrinfo
 def getaddrinfo(host, port, *more, **named):
-    if host == os.environ["TEST_HOST"]:
-        host, port = "127.0.0.1", int(os.environ["TEST_PORT"])
+    known = dict(pair.split("=") for pair in os.environ["TEST_HOSTS"].split(","))
+    if host in known:
+        host, port = "127.0.0.1", int(known[host])
     return asked(host, port, *more, **named)
 socket.getaddrinfo = getaddrinfo
 """
@@ -62,13 +65,25 @@ def clients() -> Path:
 
 
 @pytest.fixture(scope="module")
-def named() -> Iterator[Running]:
-    """A platform that is known under a name of its own."""
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def named(s3: S3) -> Iterator[Running]:
+    """A platform that is known under a name of its own, with a bucket on a server that has one too."""
     root = Path(tempfile.mkdtemp(prefix="bocage-sgn-", dir="/tmp"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BOCAGE_") or k == "BOCAGE_ENGINES"}
     environment |= {"BOCAGE_PORT": str(free_port()), "BOCAGE_PUBLIC_URL": f"http://{HOST}"}
     environment.pop("DATABASE_URL", None)
     platform = Platform(Home(root), environment, lambda text: None)
+    platform.home.make()
+    settings = s3.settings(public_base=f"http://{S3_HOST}")
+    (root / "object-stores.json").write_text(json.dumps([settings]))
+    key = platform.home.secrets / str(settings["key_file"])
+    key.write_text(json.dumps({"access_key_id": "bocage", "secret_access_key": SECRET}))
+    key.chmod(0o600)
     platform.start(with_parent=True, with_engine=False)
     try:
         yield Running(platform, platform.demonstration_accounts())
@@ -83,6 +98,7 @@ class Scene:
     collection: str
     python: Path
     folder: Path
+    bucket: str
 
     @property
     def port(self) -> int:
@@ -99,7 +115,7 @@ class Scene:
             "HOME": str(self.folder),
             "PYTHONPATH": str(site),
             "TEST_HOST": HOST,
-            "TEST_PORT": str(self.port),
+            "TEST_HOSTS": f"{HOST}={self.port},{S3_HOST}={self.bucket.rsplit(':', 1)[1]}",
             "TLD_ACCESS_KEY": identifier,
             "TLD_SECRET_KEY": secret,
             "TLD_SIGNING_ENDPOINT": f"http://{HOST}/rights",
@@ -125,7 +141,7 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(named: Running, clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def scene(named: Running, s3: S3, clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """An item under a licence that asks for its acceptance, which the company's account can't give."""
     name = "signing-clients"
     with named.researcher as researcher:
@@ -158,7 +174,7 @@ def scene(named: Running, clients: Path, tmp_path_factory: pytest.TempPathFactor
         }
         posted = researcher.post(f"/stac/collections/{name}/items", json=item)
         assert posted.status_code == 201, posted.text
-    return Scene(named, name, clients, tmp_path_factory.mktemp("clients"))
+    return Scene(named, name, clients, tmp_path_factory.mktemp("clients"), s3.address)
 
 
 SIGN = """
@@ -216,6 +232,47 @@ def test_the_published_client_uploads(scene: Scene) -> None:
         assert researcher.get(f"/assets/{scene.collection}/new/data").content == CONTENT[::-1]
     refused = scene.program(UPLOAD, scene.running.accounts.company, FILE=str(file), TARGET=target)
     assert refused.returncode != 0 and "403" in refused.stderr.splitlines()[-1], refused.stderr
+
+
+STORE = """
+import hashlib, json, os, requests, teledetection
+url = os.environ["TARGET"]
+href = teledetection.sign(url)
+got = requests.get(href)
+print(json.dumps({
+    "unsigned": requests.get(url).status_code, "status": got.status_code,
+    "host": href.split("/")[2], "sha256": hashlib.sha256(got.content).hexdigest(),
+}))
+"""
+
+
+def test_the_published_client_with_a_bucket(scene: Scene) -> None:
+    """Its bytes pass by the platform: they go straight to the bucket and come straight from it."""
+    name = "in-a-bucket"
+    with scene.running.researcher as researcher, scene.running.admin as admin:
+        collection = researcher.get(f"/stac/collections/{scene.collection}").json()
+        own = {"bocage:organisation": researcher.get("/rights/me").json()["organisation"]["id"]}
+        made = admin.post("/stac/collections", json={**collection, "id": name, "bocage:store": "frozen", **own})
+        assert made.status_code == 201, made.text
+        file = scene.folder / "image.tif"
+        file.write_bytes(CONTENT)
+        target = f"http://{S3_HOST}/theia/collections/{name}/image/data"
+        done = scene.program(UPLOAD, scene.running.accounts.researcher, FILE=str(file), TARGET=target)
+        assert done.returncode == 0 and done.stdout.strip() == target, done.stderr
+        item = researcher.get(f"/stac/collections/{scene.collection}/items/image").json()
+        item |= {"id": "image", "collection": name}
+        item["assets"]["data"]["href"] = f"http://{HOST}/assets/{name}/image/data"
+        posted = researcher.post(f"/stac/collections/{name}/items", json=item)
+        assert posted.status_code == 201, posted.text
+    before = scene.signing_calls()
+    done = scene.program(STORE, scene.running.accounts.researcher, TARGET=target)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told == {"unsigned": 403, "status": 200, "host": S3_HOST, "sha256": SHA256}
+    assert scene.signing_calls() == before + 1
+    refused = scene.program(STORE, scene.running.accounts.company, TARGET=target)
+    assert refused.returncode != 0 and "403" in refused.stderr.splitlines()[-1] and LICENCE in refused.stderr
+    assert scene.signing_calls() == before + 1
 
 
 EODAG = """
