@@ -66,6 +66,8 @@ def running_s3(folder: Path) -> Iterator[S3]:
         *(str(WEED), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
         *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
         *("-s3", f"-s3.port={front}", f"-s3.config={folder}/s3.json", "-volume.max=4"),
+        # Further services, which would take fixed ports.
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),
         *("-master.volumeSizeLimitMB=64", f"-filer.localSocket={folder}/filer.sock"),
     ]
     with (folder / "log").open("wb") as log:

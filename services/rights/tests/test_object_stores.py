@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,9 +129,22 @@ def test_uploads_to_the_bucket(rights: Rights, s3: S3, bucketed: str) -> None:
 
     link = asked("researcher", url).json()["hrefs"][url]
     assert httpx.put(link, content=b"new").status_code == 200
+    assert int(parse_qs(urlsplit(link).query)["X-Amz-Expires"][0]) <= 300
+    named = asked("researcher", f"{s3.address}/theia/collections/{bucketed}/a/open")
+    assert (named.status_code, named.json()["code"]) == (409, "in-use"), "what an item names is not written over"
     assert asked("company", url).status_code == 403
     assert asked("researcher", f"{s3.address}/theia/results/{bucketed}/1/1/x").status_code == 403
     assert asked("researcher", f"{s3.address}/theia/collections/signed/b/file").status_code in (403, 404)
+
+
+def test_a_bucket_gives_no_links_for_the_length_of_a_job(rights: Rights, s3: S3, bucketed: str) -> None:
+    """Since it would honour them after the job's end."""
+    rights.keys["processing"] = rights.settings.secret("processing.key").read_text().strip()
+    straight = f"{s3.address}/theia/collections/{bucketed}/a/bound"
+    ours = f"http://bocage.test/assets/{bucketed}/a/bound"
+    signed = sign(rights, "processing", straight, ours, job=str(uuid.uuid4())).json()["hrefs"]
+    assert parse_qs(urlsplit(signed[straight]).query)["X-Amz-Expires"] == ["300"]
+    assert parse_qs(urlsplit(signed[ours]).query)["X-Amz-Expires"] == ["86400"]
 
 
 def test_a_store_that_is_away(rights: Rights, s3: S3, bucketed: str) -> None:

@@ -31,7 +31,7 @@ from bocage_rights.located import (
 )
 from bocage_rights.object_stores import ObjectStores, bucket_of
 from bocage_rights.registry import Entry, entries_for
-from bocage_rights.signing import Link, lifetime, query_of, restricted
+from bocage_rights.signing import RESTRICTED_SECONDS, Link, lifetime, query_of, restricted
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ class Signer:
                 wanted = await self._wanted(url)
                 if not may_read(self.caller, wanted):
                     raise refusal(self.caller, wanted, known)
-                seconds = self._seconds(known, wanted.licences)
-                if self._place(url)[1] is None:
+                straight = self._place(url)[1] is not None
+                seconds = self._seconds(known, wanted.licences, straight)
+                if not straight:
                     hrefs[url] = self._own(wanted.collection, wanted.item, wanted.asset, now, seconds)
                 else:
                     assert wanted.key is not None
@@ -109,6 +110,10 @@ class Signer:
                 if own_store is None:
                     hrefs[url] = self._own(*name, now, seconds, upload=True)
                 else:
+                    if found.asset(name[2]) is not None:
+                        raise _in_use()
+                    # Its server asks nobody, whatever item has come to name the object: for an upload that begins now.
+                    seconds = min(seconds, RESTRICTED_SECONDS)
                     hrefs[url] = await bucket_of(self.stores, own_store).writing(key, seconds)
                 first = min(first, now + seconds)
         return Signed(hrefs, first)
@@ -149,8 +154,9 @@ class Signer:
         query = query_of(Link(scope, self._credential), self.key)
         return f"{asset_url(self.caller.public_base, collection, item, asset)}?{query}"
 
-    def _seconds(self, known: Mapping[str, Entry], licences: Sequence[str]) -> int:
-        return lifetime(restricted(known, licences), self.duration, self.job is not None)
+    def _seconds(self, known: Mapping[str, Entry], licences: Sequence[str], straight: bool = False) -> int:
+        """`straight`: a link of a bucket's own can't be ended with the job, so that it has no job's length."""
+        return lifetime(restricted(known, licences), self.duration, self.job is not None and not straight)
 
     def _place(self, url: str) -> tuple[tuple[str, str, str] | str, str | None]:
         """What an address names: an asset by its link, or a key and the store that it lies in. Raises a 400.
@@ -220,6 +226,12 @@ def _literal(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _literal(inner) for name, inner in value.items() if not isinstance(inner, bool | None)}
     return [_literal(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _in_use() -> Problem:
+    return Problem(
+        409, "in-use", "A stored item refers to this object: delete the item first, or upload under another name."
+    )
 
 
 def _uploaded_name(key: str) -> tuple[str, str, str]:
