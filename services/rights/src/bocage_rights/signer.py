@@ -110,11 +110,12 @@ class Signer:
                 if own_store is None:
                     hrefs[url] = self._own(*name, now, seconds, upload=True)
                 else:
-                    if found.asset(name[2]) is not None:
+                    bucket = bucket_of(self.stores, own_store)
+                    if found.asset(name[2]) is not None and await bucket.size(key) is not None:
                         raise _in_use()
                     # Its server asks nobody, whatever item has come to name the object: for an upload that begins now.
                     seconds = min(seconds, RESTRICTED_SECONDS)
-                    hrefs[url] = await bucket_of(self.stores, own_store).writing(key, seconds)
+                    hrefs[url] = await bucket.writing(key, seconds)
                 first = min(first, now + seconds)
         return Signed(hrefs, first)
 
