@@ -120,6 +120,23 @@ def test_tile_tokens_elsewhere_are_another_parameter(path: bytes) -> None:
     assert credential_of("GET", path, b"token=t.s", []) == ANONYMOUS
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+def test_signed_links_count_under_assets_only(method: str) -> None:
+    query = b"X-Amz-Expires=300&link=1.body.mac"
+    assert credential_of(method, b"/assets/c/i/a", query, []) == Credential("signed_link", "1.body.mac")
+    assert credential_of(method, b"/assets/c/i/a", query, [(b"x-api-key", b"k.s")]) == Credential("api_key", "k.s")
+    for path in (b"/assets", b"/assetsx/c/i/a", b"/rights/me", b"/tiles/assets/c", b"/stac/assets/c/i/a"):
+        assert credential_of(method, path, query, []) == ANONYMOUS
+    assert credential_of("POST", b"/assets/c/i/a", query, []) == ANONYMOUS
+    with pytest.raises(Problem) as two:
+        credential_of(method, b"/assets/c/i/a", b"link=1.a.b&link=1.c.d", [])
+    assert two.value.status == 400
+    for broken in (b"link=", b"link=%00", b"link=" + b"a" * 4001):
+        with pytest.raises(Problem) as refused:
+            credential_of(method, b"/assets/c/i/a", broken, [])
+        assert refused.value.status == 401
+
+
 def test_a_broken_query_is_no_fault() -> None:
     with pytest.raises(Problem):
         credential_of("GET", b"/stac", b"&&%ff=%&api_key", [])

@@ -17,6 +17,7 @@ _SECRETS_IN_QUERY = frozenset(
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 _LONGEST_BEARER = 8192
 _KEY_HEADERS = (b"x-api-key", b"access-key", b"secret-key")
+_LINK = re.compile(r"[A-Za-z0-9_.-]{1,4000}")
 
 
 def credential_of(
@@ -56,6 +57,15 @@ def credential_of(
             if not _KEY.fullmatch(token):
                 raise invalid_credential()
             return Credential("tile_token", token)
+    if method in ("GET", "HEAD", "PUT") and raw_path.startswith(b"/assets/"):
+        links = {value for name, value in parameters if name == "link"}
+        if len(links) > 1:
+            raise Problem(400, "two-credentials", "The address holds more than one signed link; leave one.")
+        if links:
+            link = links.pop()
+            if not _LINK.fullmatch(link):
+                raise invalid_credential()
+            return Credential("signed_link", link)
     return ANONYMOUS
 
 

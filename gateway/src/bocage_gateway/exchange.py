@@ -20,7 +20,7 @@ from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 from bocage_gateway.upstream import Upstream, unavailable
 
 _T = TypeVar("_T")
-Kind = Literal["api_key", "tile_token", "bearer", "anonymous"]
+Kind = Literal["api_key", "tile_token", "signed_link", "bearer", "anonymous"]
 
 _MARGIN_SECONDS = 10
 _REFUSAL_SECONDS = 2.0

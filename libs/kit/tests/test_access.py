@@ -7,8 +7,18 @@ from typing import Any
 import httpx
 import pytest
 from bocage_kit import problems
-from bocage_kit.access import ACCOUNT, ANYONE, OPEN, Caller, declared, scope, undeclared_routes
-from bocage_kit.identity import Identity
+from bocage_kit.access import (
+    ACCOUNT,
+    ACCOUNT_OR_LINK,
+    ANYONE,
+    ANYONE_OR_LINK,
+    OPEN,
+    Caller,
+    declared,
+    scope,
+    undeclared_routes,
+)
+from bocage_kit.identity import Identity, LinkScope
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,6 +29,11 @@ IDENTITIES = {
     "ann": Identity(subject="ann"),
     "submitter": Identity(subject="bob", scopes=frozenset({"jobs:submit"})),
     "admin": Identity(subject="root", scopes=frozenset({"admin"})),
+    "by-link": Identity(
+        subject="ann",
+        scopes=frozenset({"admin", "service:*"}),
+        link=LinkScope(collection="c", item="i", asset="a", signed=0, expires=1),
+    ),
     "service": Identity(subject="service:tiles", scopes=frozenset({"service:*"})),
 }
 
@@ -49,6 +64,8 @@ def make_app() -> FastAPI:
     app.add_api_route("/anyone", tell, dependencies=[Depends(ANYONE)])
     app.add_api_route("/account", tell, dependencies=[Depends(ACCOUNT)])
     app.add_api_route("/submit", tell, dependencies=[Depends(scope("jobs:submit"))])
+    app.add_api_route("/file", tell, dependencies=[Depends(ANYONE_OR_LINK)])
+    app.add_api_route("/upload", tell, dependencies=[Depends(ACCOUNT_OR_LINK)])
     app.add_api_route("/inner", tell, dependencies=[Depends(scope("service:read"))])
     problems.add_handlers(app)
     app.add_middleware(Pretending)
@@ -89,6 +106,19 @@ async def test_who_may_call(who: str, path: str, status: int) -> None:
         assert document["description"] == document["detail"]
     if status == 403:
         assert document["required_scope"] in ("jobs:submit", "service:read")
+
+
+@pytest.mark.parametrize("path", ["/anyone", "/account", "/submit", "/inner"])
+async def test_signed_links_reach_files_alone(path: str) -> None:
+    """Whatever the scopes of the key behind them."""
+    transport = httpx.ASGITransport(make_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        refused = await client.get(path, headers={"who": "by-link"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "signed-link")
+        for open_ in ("/file", "/upload"):
+            assert (await client.get(open_, headers={"who": "by-link"})).status_code == 200
+        assert (await client.get("/file", headers={"who": "anonymous"})).status_code == 200
+        assert (await client.get("/upload", headers={"who": "anonymous"})).status_code == 401
 
 
 def test_routes_that_say_nothing_are_found() -> None:

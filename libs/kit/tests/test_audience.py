@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from bocage_kit.audience import cache_key, cql2_filter, sees_everything, visible
+from bocage_kit.audience import cache_key, cql2_filter, sees_everything, sees_shares, visible
 from bocage_kit.identity import Identity
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +25,14 @@ objects = st.fixed_dictionaries(
         "bocage:audience": st.sampled_from(["public", "organisation", "owner", "unheard-of", ""]) | st.none(),
         "bocage:organisation": organisations,
         "bocage:owner": people | st.none(),
+        "bocage:shared_with": st.lists(
+            st.sampled_from(
+                ["person:ann", "person:bob", "person:anonymous", "person:", "organisation:o1", "organisation:o2", "ann"]
+            ),
+            max_size=3,
+        )
+        | st.sampled_from(["person:ann", "organisation:o1"])
+        | st.none(),
     },
 )
 
@@ -42,6 +50,9 @@ def holds(expression: Mapping[str, Any], properties: Mapping[str, Any]) -> bool 
     value = properties.get(arguments[0]["property"])
     if operator == "isNull":
         return value is None
+    if operator == "a_overlaps":
+        held = {value} if isinstance(value, str) else set(value or ())
+        return None if value is None else bool(held & set(arguments[1]))
     assert operator == "="
     return None if value is None else bool(value == arguments[1])
 
@@ -83,6 +94,27 @@ OWNED = {"bocage:owner": "ann", "bocage:organisation": "o1"}
 def test_who_sees_what(audience: str, subject: str, organisation: str | None, seen: bool) -> None:
     identity = Identity(subject=subject, organisation=organisation)
     assert visible(identity, {**OWNED, "bocage:audience": audience}) is seen
+
+
+@pytest.mark.parametrize(
+    ("shared", "seen"),
+    [
+        (["person:bob"], True),
+        (["organisation:o2"], True),
+        ("person:bob", True),
+        (["person:ann", "organisation:o1"], False),
+        (["bob"], False),
+        ({"person:bob": 1}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_an_object_is_shared_by_name(shared: Any, seen: bool) -> None:
+    owned = {**OWNED, "bocage:audience": "owner", "bocage:shared_with": shared}
+    bob = Identity(subject="bob", organisation="o2")
+    assert visible(bob, owned) is seen
+    assert not visible(Identity(subject="anonymous", organisation="o2"), owned)
+    assert not sees_shares(bob, owned) and sees_shares(Identity(subject="ann"), owned)
 
 
 def test_nobody_passes_for_an_ownerless_object() -> None:

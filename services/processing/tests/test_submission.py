@@ -124,6 +124,7 @@ def test_hidden_items_look_absent(served: Platform) -> None:
         "store:collections/others/x/image",
         "store:collections/scenes/../../secrets/key",
         "store:secrets/processing.key",
+        "s3:frozen:collections/scenes/x/image",
     ],
 )
 def test_files_outside_the_collection_are_refused(served: Platform, href: str) -> None:

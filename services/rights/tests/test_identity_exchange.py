@@ -172,7 +172,7 @@ def test_many_starters_agree_on_the_secrets(tmp_path: Path) -> None:
     opened = [starter.communicate(timeout=60)[0] for starter in starters]
     assert len(set(opened)) == 1
     assert opened[0].strip()
-    assert sorted(p.name for p in (tmp_path / "secrets").iterdir()) == ["pepper", "signing-key.json"]
+    assert sorted(p.name for p in (tmp_path / "secrets").iterdir()) == ["link-key", "pepper", "signing-key.json"]
     assert all(p.stat().st_mode & 0o777 == 0o600 for p in (tmp_path / "secrets").iterdir())
     assert '"d"' not in (tmp_path / "identity" / "public-keys.json").read_text(), "the private half stays in"
 

@@ -182,6 +182,7 @@ def test_no_parameter_names_an_address(service: Service, canary: Canary) -> None
         ("plain", 403),
         ("curl", 403),
         ("stored_curl", 403),
+        ("bucket", 400),
         ("dots", 403),
         ("escape", 404),
         ("missing", 404),

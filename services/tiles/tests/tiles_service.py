@@ -217,6 +217,7 @@ def load(service: Service) -> None:
         "plain": {"href": "/etc/passwd", "type": "image/tiff"},
         "curl": {"href": "/vsicurl/http://127.0.0.1:9/x.tif", "type": "image/tiff"},
         "stored_curl": {"href": "store:/vsicurl/http://127.0.0.1:9/x.tif", "type": "image/tiff"},
+        "bucket": {"href": "s3:frozen:collections/scenes/result/bucket", "type": "image/tiff"},
         "dots": {"href": "store:../secret.tif", "type": "image/tiff"},
     }
     service.load_item(service.item("result", assets, title="A result <of> ours"))

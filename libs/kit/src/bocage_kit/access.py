@@ -24,13 +24,17 @@ def caller(request: Request) -> Identity:
 class Access:
     """A declaration of who may call a route, used as a FastAPI dependency."""
 
-    def __init__(self, *, scope: str | None = None, account: bool = False, open_: bool = False) -> None:
-        self.scope, self.account, self.open = scope, account, open_
+    def __init__(
+        self, *, scope: str | None = None, account: bool = False, open_: bool = False, links: bool = False
+    ) -> None:
+        self.scope, self.account, self.open, self.links = scope, account, open_, links
 
     def __call__(self, request: Request) -> Identity | None:
         if self.open:
             return None
         identity = caller(request)
+        if identity.link is not None and not self.links:
+            raise Problem(403, "signed-link", "A signed link is good for its asset only; use an API key here.")
         if self.account and identity.anonymous:
             raise unauthenticated()
         if self.scope is not None and not identity.has(self.scope):
@@ -48,6 +52,9 @@ ANYONE = Access()
 """Any verified identity, the anonymous one too; the handler filters by audience and licence."""
 ACCOUNT = Access(account=True)
 """Any account."""
+ANYONE_OR_LINK = Access(links=True)
+"""As ANYONE, and signed links too: for the files themselves. The handler checks what the link covers."""
+ACCOUNT_OR_LINK = Access(account=True, links=True)
 
 
 def scope(name: str) -> Access:

@@ -12,6 +12,8 @@ Audience = Literal["public", "organisation", "owner"]
 AUDIENCE_FIELD = "bocage:audience"
 ORGANISATION_FIELD = "bocage:organisation"
 OWNER_FIELD = "bocage:owner"
+SHARED_FIELD = "bocage:shared_with"
+"""Who sees an object beyond its audience: `person:<id>` and `organisation:<id>`."""
 FIELDS = (AUDIENCE_FIELD, ORGANISATION_FIELD, OWNER_FIELD)
 
 
@@ -32,9 +34,31 @@ def visible(identity: Identity, owned: Mapping[str, Any]) -> bool:
         return True
     if identity.anonymous:
         return False
-    if owned.get(OWNER_FIELD) == identity.subject:
+    if owned.get(OWNER_FIELD) == identity.subject or named_by(identity, owned):
         return True
     return audience == "organisation" and owned.get(ORGANISATION_FIELD) == identity.organisation is not None
+
+
+def names_of(identity: Identity) -> list[str]:
+    """The names under which an object may be shared with the caller."""
+    if identity.anonymous:
+        return []
+    own = [f"person:{identity.subject}"]
+    return own if identity.organisation is None else [*own, f"organisation:{identity.organisation}"]
+
+
+def named_by(identity: Identity, owned: Mapping[str, Any]) -> bool:
+    """Whether an object is shared with the caller by name."""
+    shared = owned.get(SHARED_FIELD)
+    shared = [shared] if isinstance(shared, str) else shared  # as the database reads it
+    return isinstance(shared, list) and any(name in shared for name in names_of(identity))
+
+
+def sees_shares(identity: Identity, owned: Mapping[str, Any]) -> bool:
+    """Whether the caller is shown with whom an object is shared: not even those are whom it is shared with."""
+    if sees_everything(identity):
+        return True
+    return not identity.anonymous and owned.get(OWNER_FIELD) == identity.subject
 
 
 def item_visible(identity: Identity, collection: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
@@ -58,6 +82,7 @@ def cql2_filter(identity: Identity) -> dict[str, Any] | None:
     ]
     if not identity.anonymous:
         clauses.append(equals(OWNER_FIELD, identity.subject))
+        clauses.append({"op": "a_overlaps", "args": [{"property": SHARED_FIELD}, names_of(identity)]})
         if identity.organisation is not None:
             clauses.append(
                 {

@@ -46,6 +46,23 @@ class TileScope(BaseModel):
         return collection in self.collections or f"{collection}/{item}" in self.items
 
 
+class LinkScope(BaseModel):
+    """What a signed link is good for: one asset, or every asset of a collection; reading, or one upload."""
+
+    model_config = ConfigDict(frozen=True)
+
+    collection: str
+    item: str | None = None
+    asset: str | None = None
+    upload: bool = False
+    job: str | None = Field(default=None, description="set for links that live as long as a job")
+    signed: int
+    expires: int
+
+    def covers(self, collection: str, item: str, asset: str) -> bool:
+        return self.collection == collection and self.item in (None, item) and self.asset in (None, asset)
+
+
 class Identity(BaseModel):
     """The verified caller. `licences` holds what the caller may use for the declared purpose, up to which level."""
 
@@ -62,6 +79,7 @@ class Identity(BaseModel):
     credential: str | None = Field(default=None, description="id of the key, token or login behind this identity")
     project: str | None = Field(default=None, description="what the key is for, as its maker named it")
     tiles: TileScope | None = Field(default=None, description="set when a tile token is behind this identity")
+    link: LinkScope | None = Field(default=None, description="set when a signed link is behind this identity")
     expires: int = 0
     token: str = Field(default="", repr=False, exclude=True)
 

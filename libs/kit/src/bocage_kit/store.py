@@ -1,4 +1,7 @@
-"""The object store: keys below a root folder. Stored hrefs are `store:<key>`; they never leave the platform."""
+"""Where objects lie: keys below a root folder, or in a bucket.
+
+Stored hrefs are `store:<key>` or, of a bucket, `s3:<store>:<key>`; they never leave the platform.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 SCHEME = "store:"
+_BUCKET_HREF = re.compile(r"^s3:([a-z][a-z0-9-]{0,39}):(?!//)(.+)\Z", re.DOTALL)
 # File systems take names of 255 bytes; the checksum beside an object has a name longer by eight.
 _SEGMENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,239}\Z")
 
@@ -55,6 +59,29 @@ def key_of_href(href: str) -> str | None:
         return check_key(href.removeprefix(SCHEME))
     except BadKey:
         return None
+
+
+def bucket_href(store: str, key: str) -> str:
+    """The stored href of an object in the bucket of a named store."""
+    href = f"s3:{store}:{check_key(key)}"
+    if _BUCKET_HREF.match(href) is None:
+        raise BadKey(store)
+    return href
+
+
+def in_bucket(href: str) -> tuple[str, str] | None:
+    """(store, key) of the stored href of an object in a bucket; None for any other href or a malformed one."""
+    if (found := _BUCKET_HREF.match(href)) is None:
+        return None
+    try:
+        return found[1], check_key(found[2])
+    except BadKey:
+        return None
+
+
+def is_stored(href: str) -> bool:
+    """Whether an href is one that never leaves the platform."""
+    return href.startswith(SCHEME) or _BUCKET_HREF.match(href) is not None
 
 
 def upload_key(collection: str, item: str, asset: str) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import orjson
+from bocage_kit.audience import SHARED_FIELD
 from bocage_kit.problems import Problem
 from cql2 import Expr
 from pydantic import model_validator
@@ -85,6 +86,8 @@ def filter_clause(filter_: str | dict[str, Any] | None, language: str | None) ->
         raise invalid(f"filter is not valid CQL2: {str(error).splitlines()[0][:200]}") from error
     if not isinstance(found, dict):
         raise invalid("filter must be a condition.")
+    if SHARED_FIELD in orjson.dumps(found).decode():
+        raise _kept_secret()
     _check(found, 0)
     return found
 
@@ -140,6 +143,8 @@ def query_clause(query: Any) -> dict[str, Any] | None:
         raise invalid("query must be an object of properties and conditions.")
     clauses: list[dict[str, Any]] = []
     for name, conditions in query.items():
+        if SHARED_FIELD in str(name):
+            raise _kept_secret()
         if not isinstance(conditions, dict):
             raise invalid(f"query: the conditions on {name} must be an object.")
         clauses += [_condition({"property": name}, str(operator), value) for operator, value in conditions.items()]
@@ -159,6 +164,16 @@ def _condition(subject: dict[str, Any], operator: str, value: Any) -> dict[str, 
         literal = str(value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return {"op": "like", "args": [subject, _PATTERNS[operator].format(literal)]}
     raise invalid(f"query uses the operator {operator[:60]!r}, which is not known here.")
+
+
+def _kept_secret() -> Problem:
+    return invalid(f"{SHARED_FIELD} can't be searched: with whom an item is shared is known to its owner alone.")
+
+
+def check_sorting(sortby: Any) -> None:
+    """Raises Problem 400 for an order that would tell what is not shown."""
+    if SHARED_FIELD in str(sortby):
+        raise _kept_secret()
 
 
 def sort_clauses(sortby: list[str] | None) -> list[dict[str, str]] | None:

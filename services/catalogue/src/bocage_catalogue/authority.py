@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from bocage_kit.access import Access, caller
-from bocage_kit.audience import AUDIENCE_FIELD, FIELDS, ORGANISATION_FIELD, OWNER_FIELD
+from bocage_kit.audience import AUDIENCE_FIELD, FIELDS, ORGANISATION_FIELD, OWNER_FIELD, SHARED_FIELD
 from bocage_kit.identity import Identity
 from bocage_kit.licences import LICENCES_FIELD, WIDEST_AUDIENCE_FIELD
 from bocage_kit.problems import Problem, unauthenticated
@@ -15,7 +16,11 @@ Document = dict[str, Any]
 
 WRITE_SCOPE_FIELD = "bocage:write_scope"
 # What the owner of a result may change. Everything else says what a service made of what, and under which licences.
-_OWNERS_OF_RESULTS = frozenset({AUDIENCE_FIELD, "title", "description"})
+_OWNERS_OF_RESULTS = frozenset({AUDIENCE_FIELD, SHARED_FIELD, "title", "description"})
+STORE_FIELD = "bocage:store"
+_STORE = re.compile(r"^[a-z][a-z0-9-]{0,39}\Z")
+_SHARED = re.compile(r"^(person|organisation):[0-9A-Za-z_.-]{1,64}\Z")
+_MOST_SHARED = 100
 _LICENCES = frozenset({LICENCES_FIELD, "license"})
 _AUDIENCES = ("public", "organisation", "owner")
 
@@ -177,7 +182,22 @@ def own_collection(identity: Identity, new: Document, stored: Document | None) -
         new.setdefault(AUDIENCE_FIELD, "organisation")
     elif stored is not None and AUDIENCE_FIELD not in new:
         _set(new, AUDIENCE_FIELD, stored.get(AUDIENCE_FIELD))
+    if SHARED_FIELD in new:
+        raise _bad(f"{SHARED_FIELD} is for items; collections have an audience.")
+    _own_store(free, new, stored)
     _checked(new)
+
+
+def _own_store(free: bool, new: Document, stored: Document | None) -> None:
+    """Where a collection's files lie is the operator's to say."""
+    before = (stored or {}).get(STORE_FIELD)
+    if STORE_FIELD not in new:
+        _set(new, STORE_FIELD, before)
+    elif new[STORE_FIELD] != before:
+        if not free:
+            raise Problem(403, "scope-required", f"{STORE_FIELD} is set by administrators of the catalogue.")
+        if not isinstance(new[STORE_FIELD], str) or not _STORE.match(new[STORE_FIELD]):
+            raise _bad(f"{STORE_FIELD} must be the name of a store.")
 
 
 def own_item(identity: Identity, new: Document, stored: Document | None, collection: Document) -> None:
@@ -199,4 +219,20 @@ def own_item(identity: Identity, new: Document, stored: Document | None, collect
     if LICENCES_FIELD not in new:
         inherited = collection.get(LICENCES_FIELD) if stored is None else stored.get(LICENCES_FIELD)
         _set(new, LICENCES_FIELD, inherited)
+    _own_shares(identity, new, stored)
     _checked(new)
+
+
+def _own_shares(identity: Identity, new: Document, stored: Document | None) -> None:
+    """With whom an item is shared is its owner's to say. Nobody else sees it, so that others leave it as it is."""
+    before = (stored or {}).get(SHARED_FIELD)
+    if SHARED_FIELD not in new or (identity.subject != new.get(OWNER_FIELD) and not is_service(identity)):
+        _set(new, SHARED_FIELD, before)
+        return
+    names = new[SHARED_FIELD]
+    if not isinstance(names, list) or not all(isinstance(x, str) and _SHARED.match(x) for x in names):
+        raise _bad(f'{SHARED_FIELD} must be a list of "person:<id>" and "organisation:<id>".')
+    kept = sorted(set(names))
+    if len(kept) > _MOST_SHARED:
+        raise _bad(f"{SHARED_FIELD} may name {_MOST_SHARED} people and organisations; share with an organisation.")
+    _set(new, SHARED_FIELD, kept or None)

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from bocage_kit.problems import Problem
 from bocage_kit.store import (
-    SCHEME,
     BadKey,
+    bucket_href,
     collection_prefix,
     href_of,
+    in_bucket,
+    is_stored,
     key_of_href,
     results_prefix,
     upload_key,
@@ -40,8 +42,19 @@ def _web(href: str) -> bool:
 class AssetHrefs:
     """Turns the hrefs of one item's assets into what is stored, or refuses them by name."""
 
-    def __init__(self, collection: str, item: str, *, base: str, service: bool, exists: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        collection: str,
+        item: str,
+        *,
+        base: str,
+        service: bool,
+        exists: Callable[[str], bool],
+        store: str | None = None,
+    ) -> None:
         self.collection, self.item, self.base, self.service, self.exists = collection, item, base, service, exists
+        self.store = store
+        """The bucket that holds the collection's files; None for the local store."""
 
     def resolve(self, assets: Any, stored: Document) -> Document:
         """The assets as they are stored. Raises Problem 400."""
@@ -62,7 +75,7 @@ class AssetHrefs:
         href = str(asset["href"])
         if (named := asset_of(href, [self.base])) is not None:
             return self._uploaded(name, named, stored)
-        if href.startswith(SCHEME):
+        if is_stored(href):
             return self._internal(name, href)
         if _web(href):
             if asset.get(EXTERNAL_FIELD) is not True:
@@ -79,12 +92,15 @@ class AssetHrefs:
             raise _refused(name, "its href names an asset of another collection.")
         if named != (self.collection, self.item, name):
             raise _refused(name, "its href names another asset than itself.")
-        if stored is not None and str(stored.get("href", "")).startswith(SCHEME):
+        if stored is not None and is_stored(str(stored.get("href", ""))):
             return str(stored["href"])
         try:
             key = upload_key(self.collection, self.item, name)
         except BadKey as error:
             raise _refused(name, "its name can't be that of an uploaded file.") from error
+        if self.store is not None:
+            # The catalogue has no key of the store: what is not there is 404 when it is read.
+            return bucket_href(self.store, key)
         if not self.exists(key):
             raise _refused(name, "nothing was uploaded under its link; PUT the file there first.")
         return href_of(key)
@@ -92,12 +108,14 @@ class AssetHrefs:
     def _internal(self, name: str, href: str) -> str:
         if not self.service:
             raise _refused(name, "internal hrefs are the platform's own; use the item's /assets/ link.")
-        key = key_of_href(href)
+        store, key = in_bucket(href) or (None, key_of_href(href))
         if key is None:
             raise _refused(name, "its internal href is malformed.")
+        if store not in (None, self.store):
+            raise _refused(name, "its href lies in another store than the collection's.")
         if not key.startswith((collection_prefix(self.collection), results_prefix(self.collection))):
             raise _refused(name, "its href lies outside of the collection's own prefixes.")
-        return href_of(key)
+        return href_of(key) if store is None else bucket_href(store, key)
 
 
 def stored_links(links: Any, base: str) -> list[Document]:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bocage_kit.audience import AUDIENCE_FIELD
+from bocage_kit.audience import AUDIENCE_FIELD, SHARED_FIELD, sees_shares
 from bocage_kit.identity import Identity, Level
 from bocage_kit.licences import decide, item_licences, licences_of
-from bocage_kit.store import SCHEME
+from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
 Document = dict[str, Any]
@@ -117,6 +117,8 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
     made["properties"] = properties
     # pgSTAC drops members that are null; this one STAC asks for.
     properties.setdefault("datetime", None)
+    if not sees_shares(identity, properties):
+        properties.pop(SHARED_FIELD, None)
     internal = identity.has("service:assets")
     epsg = with_epsg(properties)
     gated = False
@@ -124,7 +126,7 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
     for key, asset in (stored.get("assets") or {}).items():
         shown = dict(asset)
         epsg |= with_epsg(shown)
-        if str(shown.get("href", "")).startswith(SCHEME):
+        if is_stored(str(shown.get("href", ""))):
             if not internal:
                 shown["href"] = asset_url(base, holder, name, key)
             if is_gated(identity, licences_of(collection, stored, asset), properties.get(AUDIENCE_FIELD)):

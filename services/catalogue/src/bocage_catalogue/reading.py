@@ -75,6 +75,7 @@ async def stored_items(
     narrowed = {name: value for name, value in search.items() if name not in ("filter", "query", "fields")}
     narrowed |= {"filter-lang": "cql2-json", "conf": {**search.get("conf", {}), "nohydrate": True}}
     asked.check_extent(search.get("intersects"))
+    asked.check_sorting(search.get("sortby"))
     narrowed["limit"] = min(int(search.get("limit") or 10), asked.MOST_ITEMS)
     if (clause := items_filter(identity, rows, wanted)) is not None:
         narrowed["filter"] = clause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bocage_kit.audience import cql2_filter, sees_everything
+from bocage_kit.audience import cql2_filter, names_of, sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.licences import LICENCES_FIELD
 
@@ -20,7 +20,9 @@ select id, content -> 'bocage:licences' as licences, content ->> 'license' as li
            or coalesce(content ->> 'bocage:audience', 'public') = 'public'
            or content ->> 'bocage:owner' = $2
            or (content ->> 'bocage:audience' = 'organisation' and content ->> 'bocage:organisation' = $3)
-           or id = any($4), false) as visible
+           or id = any($4)
+           or (jsonb_typeof(content -> 'bocage:shared_with') <> 'object'
+               and content -> 'bocage:shared_with' ?| $5), false) as visible
 from pgstac.collections where content ->> 'type' = 'Collection' order by id
 """
 
@@ -34,11 +36,12 @@ class CollectionRow:
     visible: bool
 
 
-def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str]]:
+def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:
     """The parameters of COLLECTIONS_SQL."""
     if identity.anonymous:
-        return False, None, None, sorted(identity.hidden)
-    return sees_everything(identity), identity.subject, identity.organisation, sorted(identity.hidden)
+        return False, None, None, sorted(identity.hidden), []
+    own = names_of(identity)
+    return sees_everything(identity), identity.subject, identity.organisation, sorted(identity.hidden), own
 
 
 def rights_of(licences: Any, license_: Any) -> dict[str, Any]:

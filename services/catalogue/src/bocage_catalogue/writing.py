@@ -216,6 +216,7 @@ class WritingClient(AsyncBaseTransactionsClient):
             base=identity.public_base,
             service=authority.is_service(identity),
             exists=lambda key: self.store.head(key) is not None,
+            store=collection.get(authority.STORE_FIELD),
         )
         before = (stored or {}).get("assets") or {}
         made["assets"] = await run_in_threadpool(hrefs.resolve, made.get("assets"), before)

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from bocage_kit import problems
 from bocage_kit.access import undeclared_routes
 from bocage_kit.database import answers, engine, wait_until_ready
+from bocage_kit.peers import Peers
 from bocage_kit.problems import Problem
 from bocage_kit.service import equip
 from bocage_kit.store import LocalStore
@@ -25,6 +26,7 @@ from bocage_rights.audit import Sealer
 from bocage_rights.denials import Denials
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
+from bocage_rights.object_stores import open_object_stores
 from bocage_rights.periodic import every
 from bocage_rights.providers import Providers
 from bocage_rights.register import Takings
@@ -41,6 +43,9 @@ from bocage_rights.routes import (
     people,
     recalls,
     registers,
+    sas,
+    shares,
+    signing,
     tile_tokens,
 )
 from bocage_rights.settings import RightsSettings
@@ -49,6 +54,7 @@ from bocage_rights.state import RightsState
 
 def create_app(settings: RightsSettings) -> FastAPI:
     keyring = open_keyring(settings.home / "secrets", settings.public_keys)
+    object_stores = open_object_stores(settings.home)
     database = engine(settings.database, name="rights")
     tell_actor(database)
 
@@ -67,6 +73,7 @@ def create_app(settings: RightsSettings) -> FastAPI:
             asyncio.create_task(every(1.0, "seal", Sealer(database))),
         ]
         _end_streams_on_signal(announcements)
+        peers = Peers(settings.sockets)
         try:
             state = RightsState(
                 settings,
@@ -77,12 +84,15 @@ def create_app(settings: RightsSettings) -> FastAPI:
                 store,
                 takings,
                 denials,
+                object_stores,
+                peers,
             )
             yield {"rights": state}
         finally:
             for task in (listening, *periodic):
                 task.cancel()
             await asyncio.gather(listening, sweeping, *periodic, return_exceptions=True)
+            await peers.close()
             await database.dispose()
 
     async def health() -> dict[str, object]:
@@ -98,7 +108,7 @@ def create_app(settings: RightsSettings) -> FastAPI:
     )
     for module in (identity, account, licences, credits, tile_tokens, admin, people, assets, audit, registers):
         app.include_router(module.router)
-    for module in (derivation, licence_registry, recalls):
+    for module in (signing, sas, shares, derivation, licence_registry, recalls):
         app.include_router(module.router)
     app.include_router(audit.peers)
     app.add_middleware(ActorMiddleware)  # before `equip`, so that it runs within: the identity is verified by then

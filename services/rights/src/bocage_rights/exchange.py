@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bocage_rights import grants
 from bocage_rights.bearer import LEEWAY_SECONDS, LONGEST_TOKEN
 from bocage_rights.credentials import matches, shown
 from bocage_rights.keyring import Keyring
 from bocage_rights.providers import Providers
 from bocage_rights.registry import levels
 from bocage_rights.sign_in import Unknown, admitted, first_login, linked
+from bocage_rights.signing import InvalidLink, unseal
 from bocage_rights.terms import ANONYMOUS, Holder
 
 _BASE = re.compile(r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~-]+)*$")
@@ -51,6 +54,7 @@ class Credential(BaseModel):
     api_key: str | None = Field(default=None, max_length=100_000, repr=False)
     tile_token: str | None = Field(default=None, max_length=100_000, repr=False)
     bearer: str | None = Field(default=None, max_length=LONGEST_TOKEN, repr=False)
+    signed_link: str | None = Field(default=None, max_length=4000, repr=False)
     public_base: str | None = Field(default=None, max_length=300)
 
 
@@ -65,7 +69,8 @@ class Exchange:
 
         `expires` of the identity is when what is behind it ends, or 0 when that is told by announcement.
         """
-        if sum(x is not None for x in (credential.api_key, credential.tile_token, credential.bearer)) > 1:
+        given = (credential.api_key, credential.tile_token, credential.bearer, credential.signed_link)
+        if sum(x is not None for x in given) > 1:
             raise InvalidCredential
         base: dict[str, Any] = {}
         if credential.public_base is not None:
@@ -80,9 +85,25 @@ class Exchange:
                 await connection.execute(_USED, {"id": row.key})
             elif credential.tile_token is not None:
                 row = await self._row(connection, _TILE_TOKEN, credential.tile_token)
+            elif credential.signed_link is not None:
+                return await self._linked(connection, credential.signed_link, base)
             else:
                 return Identity(subject="anonymous", licences=await levels(connection, ANONYMOUS, None, None), **base)
             return await self._identity(connection, row, base)
+
+    async def _linked(self, connection: AsyncConnection, sealed: str, base: dict[str, Any]) -> Identity:
+        """The identity of the key that a signed link stands for, as long as both are alive."""
+        try:
+            link = unseal(sealed, self.keyring.links, time.time())
+        except InvalidLink as error:
+            raise InvalidCredential from error
+        row = (await connection.execute(_KEY, {"id": link.credential})).one_or_none()
+        if row is None or not row.alive:
+            raise InvalidCredential
+        if link.scope.job is not None and not await grants.alive(connection, link.scope.job):
+            raise InvalidCredential
+        identity = await self._identity(connection, row, base)
+        return identity.model_copy(update={"link": link.scope})
 
     async def _row(self, connection: AsyncConnection, query: Any, credential: str) -> Row[Any]:
         """One path for whatever is shown: HMAC, look-up, comparison. What differs is not told, nor can it be timed."""

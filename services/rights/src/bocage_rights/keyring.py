@@ -1,4 +1,7 @@
-"""The secrets of this service: the pepper of API keys and the key that signs identities. Nobody else reads them."""
+"""The secrets of this service: the pepper of API keys, and the keys that sign identities and links.
+
+Nobody else reads them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bocage_kit.identity import new_key
@@ -17,8 +20,9 @@ from joserfc.jwk import KeySet, OKPKey
 
 @dataclass(frozen=True)
 class Keyring:
-    pepper: bytes
+    pepper: bytes = field(repr=False)
     signing: OKPKey
+    links: bytes = field(repr=False)
 
     def digest(self, secret: str) -> bytes:
         """What is stored of the secret half of a credential."""
@@ -28,12 +32,13 @@ class Keyring:
 def open_keyring(secrets_folder: Path, public_keys: Path) -> Keyring:
     """Read the secrets, making those that are absent, and publish the public keys."""
     pepper = _read_or_make(secrets_folder / "pepper", lambda: secrets.token_hex(32))
+    links = _read_or_make(secrets_folder / "link-key", lambda: secrets.token_hex(32))
     document = _read_or_make(secrets_folder / "signing-key.json", _new_key_set)
     keys = [key for key in KeySet.import_key_set(json.loads(document)).keys if isinstance(key, OKPKey)]
     if not keys:
         raise ValueError("signing-key.json holds no Ed25519 key: restore it, or move it away to have a new one made")
     _replace(public_keys, json.dumps({"keys": [key.as_dict(private=False) for key in keys]}), 0o644)
-    return Keyring(bytes.fromhex(pepper.strip()), keys[0])
+    return Keyring(bytes.fromhex(pepper.strip()), keys[0], bytes.fromhex(links.strip()))
 
 
 def _new_key_set() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
+from bocage_kit.peers import Peers
 from bocage_kit.store import LocalStore
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,7 @@ from bocage_rights.announcements import Announcements
 from bocage_rights.denials import Denials
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import Keyring
+from bocage_rights.object_stores import ObjectStores
 from bocage_rights.register import Takings
 from bocage_rights.settings import RightsSettings
 
@@ -27,6 +29,8 @@ class RightsState:
     store: LocalStore
     takings: Takings
     denials: Denials
+    object_stores: ObjectStores
+    peers: Peers
 
 
 def _state(request: Request) -> RightsState:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bocage_kit.problems import Problem, not_found
-from bocage_kit.store import LocalStore, key_of_href
+from bocage_kit.store import LocalStore, in_bucket, key_of_href
 
 MAX_ASSETS = 4
 _PREFERRED = ("dsm", "ortho", "hillshade")
@@ -53,6 +53,12 @@ def choose(assets: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> tu
 def source_of(store: LocalStore, name: str, asset: Mapping[str, Any]) -> Source:
     """The stored file of an asset. Raises 403 for external assets, 404 for missing ones, 400 for other formats."""
     href = str(asset.get("href", ""))
+    if in_bucket(href) is not None:
+        raise Problem(
+            400,
+            "not-tileable",
+            f"The asset {name} lies in an object store, from which no tiles are drawn: download it.",
+        )
     key = key_of_href(href)
     if key is None or asset.get("bocage:external"):
         raise Problem(
