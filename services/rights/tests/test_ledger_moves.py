@@ -231,15 +231,15 @@ def machine(database: TestDatabase) -> type[RuleBasedStateMachine]:
                 account.available += amount
                 self.remember(owner, key, move)
 
-        @rule(source=OWNERS, target=OWNERS, amount=AMOUNTS, key=KEYS)
-        def transfer(self, source: int, target: int, amount: Decimal, key: str | None) -> None:
-            move, account = ("transfer", target, amount), self.model.accounts[source]
-            expected = "P0422" if amount <= 0 or source == target else self.keyed(source, key, move)
+        @rule(source=OWNERS, taker=OWNERS, amount=AMOUNTS, key=KEYS)
+        def transfer(self, source: int, taker: int, amount: Decimal, key: str | None) -> None:
+            move, account = ("transfer", taker, amount), self.model.accounts[source]
+            expected = "P0422" if amount <= 0 or source == taker else self.keyed(source, key, move)
             expected = expected or ("P0402" if account.available < amount else "transferred")
-            assert call(self.connection, TRANSFER, self.owners[source], self.owners[target], amount, key) == expected
+            assert call(self.connection, TRANSFER, self.owners[source], self.owners[taker], amount, key) == expected
             if expected == "transferred":
                 account.available -= amount
-                self.model.accounts[target].available += amount
+                self.model.accounts[taker].available += amount
                 self.remember(source, key, move)
 
         @rule(owner=OWNERS, job=JOBS, amount=AMOUNTS)
