@@ -22,7 +22,19 @@ from bocage_rights import uploads
 from bocage_rights.announcements import Announcements
 from bocage_rights.exchange import Exchange
 from bocage_rights.keyring import open_keyring
-from bocage_rights.routes import account, admin, assets, credits, identity, licences, people, tile_tokens
+from bocage_rights.routes import (
+    account,
+    admin,
+    admin_credits,
+    admin_quotas,
+    assets,
+    credits,
+    identity,
+    licences,
+    people,
+    quotas,
+    tile_tokens,
+)
 from bocage_rights.settings import RightsSettings
 from bocage_rights.state import RightsState
 
@@ -58,7 +70,7 @@ def create_app(settings: RightsSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets):
+    for module in (identity, account, licences, credits, quotas, tile_tokens, admin, admin_credits, admin_quotas, people, assets):
         app.include_router(module.router)
     equip(
         app,

@@ -11,10 +11,11 @@ from bocage_kit.problems import Problem, unauthenticated
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from bocage_rights import metering
 from bocage_rights.exchange import Credential, InvalidCredential
 from bocage_rights.state import State
 
-PATHS = frozenset({"/identity", "/identity/revocations"})
+PATHS = frozenset({"/identity", "/identity/revocations", "/usage"})
 router = APIRouter(include_in_schema=False, dependencies=[Depends(OPEN)])
 
 
@@ -26,12 +27,15 @@ async def exchange(credential: Credential, state: State) -> JSONResponse:
         raise unauthenticated(
             "The credential is not valid: unknown, expired, revoked, or its account is suspended."
         ) from error
+    async with state.engine.connect() as connection:
+        meter = await metering.meter(connection, identity)
     now = time.time()
     document: dict[str, Any] = {
         "token": sign(identity, state.keyring.signing, now),
         "expires": int(now) + LIFETIME_SECONDS,
         "subject": identity.subject,
         "credential": identity.credential,
+        "meter": meter,
     }
     return JSONResponse(document, headers={"Cache-Control": "no-store"})
 
@@ -46,3 +50,11 @@ async def revocations(state: State) -> StreamingResponse:
         media_type="application/x-ndjson",
         headers={"Cache-Control": "no-store"},
     )
+
+
+@router.post("/usage")
+async def usage(batch: metering.Batch, state: State) -> JSONResponse:
+    """What a gateway has counted. The answer is what its holders have used, so that several gateways share a limit."""
+    async with state.engine.begin() as connection:
+        used = await metering.add(connection, batch)
+    return JSONResponse({"used": used}, headers={"Cache-Control": "no-store"})
