@@ -14,7 +14,6 @@ from typing import Literal
 
 Unit = Literal["requests", "bytes"]
 Period = Literal["minute", "day", "month", "quarter"]
-UNITS: tuple[Unit, Unit] = ("requests", "bytes")
 CALENDAR: tuple[Period, ...] = ("day", "month", "quarter")
 _STEPS = 61
 _NAMES_OF_UNITS = {"requests": "requests", "bytes": "content-bytes"}
@@ -50,11 +49,11 @@ def bounds(period: Period, now: float) -> tuple[float, float]:
 class Window:
     """What one holder uses of one unit: in the last minute, and in each calendar period."""
 
-    __slots__ = ("_begun", "_bounds", "_confirmed", "_newest", "_others", "_steps", "_unconfirmed", "minute")
+    __slots__ = ("_begun", "_bounds", "_confirmed", "_newest", "_oldest", "_others", "_steps", "_unconfirmed", "minute")
 
     def __init__(self, now: float) -> None:
         self._steps = [0] * _STEPS
-        self._newest = int(now)
+        self._newest = self._oldest = int(now)
         self.minute = 0
         self._others = 0
         self._bounds: dict[Period, tuple[float, float]] = {}
@@ -72,6 +71,7 @@ class Window:
             self.minute -= self._steps[place]
             self._steps[place] = 0
         self._newest = second
+        self._oldest = max(self._oldest, second - _STEPS + 1)
 
     def add(self, amount: int) -> None:
         self._steps[self._newest % _STEPS] += amount
@@ -89,10 +89,9 @@ class Window:
     def ends(self, period: Period, now: float) -> int:
         """Whole seconds until some of the limit is given back; never too early."""
         if period == "minute":
-            for step in range(self._newest - _STEPS + 1, self._newest + 1):
-                if self._steps[step % _STEPS]:
-                    return max(1, step + _STEPS - int(now))
-            return 60
+            while self._oldest < self._newest and not self._steps[self._oldest % _STEPS]:
+                self._oldest += 1
+            return self._oldest + _STEPS - int(now)
         end = (self._bounds.get(period) or self._renewed(period, now))[1]
         return max(1, int(end - now) + 1)
 
@@ -121,16 +120,17 @@ class Window:
         return found
 
 
-@dataclass(slots=True)
 class Holder:
     """A person, an organisation or an address."""
 
-    requests: Window
-    bytes: Window
+    __slots__ = ("bytes", "new", "requests")
 
-    @classmethod
-    def new(cls, now: float) -> Holder:
-        return cls(Window(now), Window(now))
+    def __init__(self, now: float) -> None:
+        self.requests, self.bytes = Window(now), Window(now)
+        self.new = True
+
+    def of(self, unit: Unit) -> Window:
+        return self.requests if unit == "requests" else self.bytes
 
 
 def policy_header(policies: Sequence[Policy]) -> bytes:
