@@ -129,7 +129,11 @@ def test_refunds_racing_for_one_job_never_exceed_it(module_database: TestDatabas
 
 def test_what_is_refused(module_database: TestDatabase) -> None:
     with owner_of(module_database) as connection:
-        one, two, job, other = organisation(connection, 10), organisation(connection), *(str(uuid.uuid4()) for _ in "ab")
+        one, two, job, other = (
+            organisation(connection, 10),
+            organisation(connection),
+            *(str(uuid.uuid4()) for _ in "ab"),
+        )
         for amount in ("0", "-1", "NaN", "0.00001"):
             assert call(connection, TRANSFER, one, two, amount, None) == "P0422"
             assert call(connection, REFUND, job, amount, None) == "P0422"

@@ -44,7 +44,7 @@ class PublicAddress:
             return peer
         values = {name.decode("latin1").lower(): value.decode("latin1") for name, value in headers}
         if standard := values.get("forwarded"):
-            hops = re.findall(r"(?i)\bfor\s*=\s*\"?(\[[0-9a-f:.]+\]|[^\";,\s]+)", standard)
+            hops: list[str] = re.findall(r"(?i)\bfor\s*=\s*\"?(\[[0-9a-f:.]+\]|[^\";,\s]+)", standard)
             hops = [re.sub(r":\d+$", "", hop).strip("[]") if "[" in hop or hop.count(":") < 2 else hop for hop in hops]
         else:
             hops = [hop.strip() for hop in values.get("x-forwarded-for", "").split(",") if hop.strip()]

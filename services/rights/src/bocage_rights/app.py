@@ -70,7 +70,19 @@ def create_app(settings: RightsSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (identity, account, licences, credits, quotas, tile_tokens, admin, admin_credits, admin_quotas, people, assets):
+    for module in (
+        identity,
+        account,
+        licences,
+        credits,
+        quotas,
+        tile_tokens,
+        admin,
+        admin_credits,
+        admin_quotas,
+        people,
+        assets,
+    ):
         app.include_router(module.router)
     equip(
         app,
