@@ -147,7 +147,7 @@ class Metered:
     A refused credential is counted by its address, as those are who show none.
     """
 
-    __slots__ = ("_bytes", "_collection", "_metering", "_meter", "_scope", "_send", "_service", "_address")
+    __slots__ = ("_address", "_bytes", "_collection", "_meter", "_metering", "_scope", "_send", "_service")
 
     def __init__(self, metering: Metering, scope: Scope, send: Send, address: PublicAddress) -> None:
         self._metering, self._scope, self._send = metering, scope, send

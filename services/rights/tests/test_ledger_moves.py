@@ -12,10 +12,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from bocage_rights.replay import differences
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from bocage_rights.replay import differences
 
 if TYPE_CHECKING:
     from conftest import TestDatabase

@@ -74,7 +74,8 @@ def check_make(inputs: MakeInputs, context: Context) -> Quote:
         for asset in context.items[reference].assets.values():
             asset.path.read_bytes()
     return Quote(
-        usage=Usage(megapixels=inputs.megapixels, area_km2=inputs.megapixels), seconds=1, memory_bytes=1, disk_bytes=inputs.disk,
+        usage=Usage(megapixels=inputs.megapixels, area_km2=inputs.megapixels),
+        seconds=1, memory_bytes=1, disk_bytes=inputs.disk,
         findings={"images": len(inputs.images)},
     )  # fmt: skip
 

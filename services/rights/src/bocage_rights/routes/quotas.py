@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -164,7 +165,7 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
     return values | numbers | {name: float(values[name]) for name in ("credits", "km2")}
 
 
-def _sheet(groups: list[Group], rows: list[dict[str, Any]]) -> str:
+def _sheet(groups: Sequence[str], rows: list[dict[str, Any]]) -> str:
     sheet = io.StringIO()
     writer = csv.writer(sheet)
     writer.writerow([*groups, *_COLUMNS])
