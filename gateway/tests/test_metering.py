@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from test_with_rights import opened, wait_until  # noqa: F401
 
 Opened = tuple[httpx.Client, dict[str, str]]
 # RFC 9651: a list of strings with integer or string parameters.
 MEMBER = r'"[a-z0-9-]+"(;[a-z]+=(\d+|"[a-z-]+"))+'
 LIST = re.compile(rf"{MEMBER}(, {MEMBER})*")
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def left(answer: httpx.Response, name: str = "requests-minute") -> int:
@@ -38,7 +45,7 @@ def on_trial(client: httpx.Client, keys: dict[str, str]) -> dict[str, str]:
     return company
 
 
-def test_every_answer_tells_the_limits(opened: Opened) -> None:  # noqa: F811
+def test_every_answer_tells_the_limits(opened: Opened) -> None:
     client, keys = opened
     researcher = {"X-API-Key": keys["researcher"]}
     answers = [
@@ -56,7 +63,7 @@ def test_every_answer_tells_the_limits(opened: Opened) -> None:  # noqa: F811
     assert "ratelimit" not in client.get("/healthz").headers
 
 
-def test_tiny_limits_are_met_told_and_shared(opened: Opened) -> None:  # noqa: F811
+def test_tiny_limits_are_met_told_and_shared(opened: Opened) -> None:
     client, keys = opened
     company = on_trial(client, keys)
     answers = [client.get("/rights/licences", headers=company) for _ in range(14)]
@@ -75,7 +82,7 @@ def test_tiny_limits_are_met_told_and_shared(opened: Opened) -> None:  # noqa: F
     assert client.get("/rights/licences").status_code == 200
 
 
-def test_counts_reach_the_statement(opened: Opened) -> None:  # noqa: F811
+def test_counts_reach_the_statement(opened: Opened) -> None:
     client, keys = opened
     researcher = {"X-API-Key": keys["researcher"]}
     for _ in range(25):
@@ -95,7 +102,7 @@ def test_counts_reach_the_statement(opened: Opened) -> None:  # noqa: F811
     assert client.get(f"/rights/usage?organisation={owner}", headers=admin).json()["organisation"] == owner
 
 
-def test_warnings_are_recorded_once(opened: Opened) -> None:  # noqa: F811
+def test_warnings_are_recorded_once(opened: Opened) -> None:
     client, keys = opened
     admin, company = {"X-API-Key": keys["admin"]}, {"X-API-Key": keys["company"]}
     person = client.get("/rights/me", headers=company).json()["subject"]

@@ -10,9 +10,9 @@ _CHECKS = {
     "a balance is not the replay of its entries": """
         select a.organisation, a.available, a.reserved, a.settled from rights.credit_account a
           left join lateral (
-            select coalesce(sum(case 'available' when e.credit then e.amount when e.debit then -e.amount end), 0) available,
-                   coalesce(sum(case 'reserved'  when e.credit then e.amount when e.debit then -e.amount end), 0) reserved,
-                   coalesce(sum(case 'settled'   when e.credit then e.amount when e.debit then -e.amount end), 0) settled
+            select coalesce(sum(case 'available' when e.credit then amount when e.debit then -amount end), 0) available,
+                   coalesce(sum(case 'reserved' when e.credit then amount when e.debit then -amount end), 0) reserved,
+                   coalesce(sum(case 'settled' when e.credit then amount when e.debit then -amount end), 0) settled
               from rights.ledger_entry e where e.organisation = a.organisation) r on true
          where (a.available, a.reserved, a.settled) is distinct from (r.available, r.reserved, r.settled)""",
     "reserved is not the sum of the open reservations": """
@@ -20,7 +20,8 @@ _CHECKS = {
          where a.reserved is distinct from coalesce((
             select sum(t.amount) from rights.ledger_transaction t
              where t.organisation = a.organisation and t.kind = 'reserve' and not exists (
-                select from rights.ledger_transaction x where x.job = t.job and x.kind in ('settle', 'release'))), 0)""",
+                select from rights.ledger_transaction x
+                 where x.job = t.job and x.kind in ('settle', 'release'))), 0)""",
     "a job has two endings": """
         select job from rights.ledger_transaction where kind in ('settle', 'release') group by job
         having count(*) > 1""",

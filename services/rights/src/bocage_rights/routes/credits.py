@@ -36,7 +36,7 @@ _ENTRIES = text(
 
 @router.get("/tariffs", dependencies=[Depends(ANYONE)])
 async def tariffs(state: State) -> dict[str, Any]:
-    """The price list in force and to come. A price is the sum over the units, rounded up to 0.01; `job` is counted once.
+    """The price list. A price is the sum over the units, rounded up to 0.01; `job` is counted once a job.
 
     Null is any; of each unit the most specific entry holds (process, then collection, then category). Of several input
     collections the dearest counts. A job keeps the list of the moment at which it was submitted.
