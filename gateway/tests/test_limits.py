@@ -1,4 +1,4 @@
-"""Limits as pure windows: exact over a rolling minute, right over calendar periods, and readable as the standard says."""
+"""Limits as pure windows: exact over a rolling minute, right over calendar periods, readable by standard."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import typer
 
+from bocage_client import cli_admin_quotas
 from bocage_client.cli_context import AsJson, connection, terminal_of
 from bocage_client.errors import JsonObject
 
@@ -29,7 +30,12 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
             "Licences accepted on behalf of an organisation, on paper for instance.",
             {"create": grant_create, "list": grant_list, "revoke": grant_revoke},
         ),
-        ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
+        (
+            "credits",
+            "Credits of organisations.",
+            {"create": credits_create, "list": credits_list, **cli_admin_quotas.CREDITS},
+        ),
+        *cli_admin_quotas.PARTS,
     )
     for name, help_, commands in parts:
         part = typer.Typer(no_args_is_help=help_for_nothing)

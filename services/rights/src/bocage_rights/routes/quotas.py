@@ -33,7 +33,8 @@ _EXPRESSIONS = {
     "person": "person",
 }
 _USED = """
-    select day, service, collection, project, person, requests, bytes, 0 as jobs, 0::numeric as credits, 0::numeric as km2
+    select day, service, collection, project, person, requests, bytes, 0 as jobs, 0::numeric as credits,
+           0::numeric as km2
       from usage_count
      where organisation = cast(:organisation as uuid) and day between :since and :until
     union all
@@ -64,8 +65,8 @@ async def quotas(caller: Caller, state: State) -> dict[str, Any]:
         limits = await limits_of(connection, organisation, caller.subject)
     settings = state.settings
     return {
-        "quotas": limits
-        + [
+        "quotas": [
+            *limits,
             _fixed("stored bytes", settings.max_organisation_bytes, stored, "organisation"),
             _fixed("bytes in one object", settings.max_object_bytes, None, "object"),
             _fixed("keys", settings.max_keys_per_person, row.keys, "person"),
