@@ -45,9 +45,11 @@ create table quota (
 create function keep_quota() returns trigger language plpgsql as $$
 begin
     if tg_op = 'DELETE' or old.valid_to is not null and old.valid_to <= now()
-       or (new.holder, new.counted, new.unit, new.period, new.amount, new.valid_from, new.reason, new.set_by)
+       or (new.plan, new.category, new.organisation, new.person, new.counted, new.unit, new.period, new.amount,
+           new.valid_from, new.reason, new.set_by)
           is distinct from
-          (old.holder, old.counted, old.unit, old.period, old.amount, old.valid_from, old.reason, old.set_by) then
+          (old.plan, old.category, old.organisation, old.person, old.counted, old.unit, old.period, old.amount,
+           old.valid_from, old.reason, old.set_by) then
         raise exception 'a quota is closed, not changed' using errcode = 'P0405';
     end if;
     return new;
