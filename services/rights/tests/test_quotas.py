@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Rights, TestDatabase
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-RESERVE = "select rights.job_reserve(%s::uuid, %s::uuid, %s, %s, %s, 'dsm', array['c'], null)"
+RESERVE = "select rights.job_reserve(%s::uuid, %s::uuid, %s, %s, %s::numeric, 'dsm', array['c'], null)"
 SETTLE = "select rights.job_settle(%s::uuid, %s, %s::numeric)"
 PRICE = "select rights.price('dsm', '{\"megapixels\": 10}', %s, %s::text[], now())"
 
