@@ -1,4 +1,4 @@
-"""The service and PostgreSQL are killed at random while credits move; afterwards every balance is its entries' replay."""
+"""Service and PostgreSQL are killed at random while credits move; then every balance is the replay of its entries."""
 
 from __future__ import annotations
 
