@@ -168,9 +168,9 @@ def client(platform: Platform) -> Iterator[httpx.Client]:
         yield made
 
 
-@pytest.fixture
-def opened(database: Any) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
-    """A client of a gateway with the real rights service behind it, and the keys of the demonstration's accounts."""
+@contextlib.contextmanager
+def with_rights(database: Any, gateways: int) -> Iterator[tuple[list[httpx.Client], dict[str, str]]]:
+    """Clients of gateways that share the real rights service, and the keys of the demonstration's accounts."""
     pytest.importorskip("bocage_rights")
     from bocage_rights.bootstrap import run
     from bocage_rights.settings import RightsSettings
@@ -179,34 +179,42 @@ def opened(database: Any) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
     output = home / "keys.json"
     settings = RightsSettings(home=home, database=database.url("rights"))
     asyncio.run(run(settings, with_demonstration=True, output=output, admin=None))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "BOCAGE_HOME": str(home),
-        "BOCAGE_DATABASE": settings.database,
-        "BOCAGE_PORT": str(port),
-        "BOCAGE_LOG_LEVEL": "ERROR",
-    }
-    processes = [
-        subprocess.Popen([sys.executable, "-m", module], env=environment)
-        for module in ("bocage_rights", "bocage_gateway")
-    ]
+    told = {"BOCAGE_HOME": str(home), "BOCAGE_DATABASE": settings.database, "BOCAGE_LOG_LEVEL": "ERROR"}
+    environment = {"PATH": os.environ["PATH"], **told}
+    processes = [subprocess.Popen([sys.executable, "-m", "bocage_rights"], env=environment)]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        with contextlib.ExitStack() as opened_clients:
+            clients = []
+            for _ in range(gateways):
+                port = str(free_port())
+                command = [sys.executable, "-m", "bocage_gateway"]
+                processes.append(subprocess.Popen(command, env={**environment, "BOCAGE_PORT": port}))
+                client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+                clients.append(opened_clients.enter_context(client))
 
-            def serves() -> bool:
+            def serves(client: httpx.Client) -> bool:
                 try:
                     return bool(client.get("/healthz").json()["services"]["rights"]["status"] == "ok")
                 except httpx.TransportError:
                     return False
 
-            wait_until(serves, 30)
-            yield client, json.loads(output.read_text())
+            wait_until(lambda: all(serves(client) for client in clients), 30)
+            yield clients, json.loads(output.read_text())
     finally:
         for process in processes:
             process.terminate()
         for process in processes:
             process.wait(20)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def opened(database: Any) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
+    with with_rights(database, 1) as (clients, keys):
+        yield clients[0], keys
+
+
+@pytest.fixture
+def two_gateways(database: Any) -> Iterator[tuple[list[httpx.Client], dict[str, str]]]:
+    with with_rights(database, 2) as found:
+        yield found

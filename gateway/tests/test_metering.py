@@ -8,14 +8,12 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import http_sfv
 import httpx
 import psycopg
 import pytest
 
 Opened = tuple[httpx.Client, dict[str, str]]
-# RFC 9651: a list of strings with integer or string parameters.
-MEMBER = r'"[a-z0-9-]+"(;[a-z]+=(\d+|"[a-z-]+"))+'
-LIST = re.compile(rf"{MEMBER}(, {MEMBER})*")
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> None:
@@ -23,6 +21,14 @@ def wait_until(true: Callable[[], bool], seconds: float) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def structured(header: str) -> dict[str, dict[str, Any]]:
+    """A header as RFC 9651 reads it: a list of strings with parameters."""
+    found = http_sfv.List()
+    found.parse(header.encode())
+    assert all(isinstance(item.value, str) for item in found)
+    return {item.value: dict(item.params) for item in found}
 
 
 def left(answer: httpx.Response, name: str = "requests-minute") -> int:
@@ -56,8 +62,12 @@ def test_every_answer_tells_the_limits(opened: Opened) -> None:
     ]  # fmt: skip
     assert {answer.status_code for answer in answers} >= {200, 400, 401, 404, 422, 503}
     for answer in answers:
-        for name in ("ratelimit", "ratelimit-policy"):
-            assert LIST.fullmatch(answer.headers[name]), answer.headers[name]
+        limits, policies = (structured(answer.headers[name]) for name in ("ratelimit", "ratelimit-policy"))
+        assert limits.keys() == policies.keys() and "requests-minute" in limits
+        for name, limit in limits.items():
+            assert isinstance(limit["t"], int) and limit["t"] > 0
+            assert 0 <= limit["r"] <= policies[name]["q"] and policies[name]["w"] >= 60
+            assert policies[name]["qu"] in ("requests", "content-bytes")
         assert left(answer) > 100_000
     assert "ratelimit" not in client.options("/rights/me").headers
     assert "ratelimit" not in client.get("/healthz").headers
@@ -80,6 +90,25 @@ def test_tiny_limits_are_met_told_and_shared(opened: Opened) -> None:
     # Nobody else at this address is concerned: accounts are not limited by address, nor are they by each other.
     assert client.get("/rights/licences", headers={"X-API-Key": keys["researcher"]}).status_code == 200
     assert client.get("/rights/licences").status_code == 200
+
+
+def test_two_gateways_share_a_limit(two_gateways: tuple[list[httpx.Client], dict[str, str]]) -> None:
+    """Together they let pass the limit, and at most what the other one took within a flush."""
+    (one, other), keys = two_gateways
+    company = on_trial(one, keys)
+    passed = 0
+    for _ in range(6):
+        passed += one.get("/rights/licences", headers=company).status_code == 200
+    time.sleep(1.5)
+    told = []
+    for _ in range(10):
+        # Slower than the flush, so that each gateway knows of the other.
+        told.append(other.get("/rights/licences", headers=company).status_code)
+        told.append(one.get("/rights/licences", headers=company).status_code)
+        time.sleep(1.3)
+    passed += told.count(200)
+    assert told[-2:] == [429, 429], "both know"
+    assert 8 <= passed <= 12
 
 
 def test_counts_reach_the_statement(opened: Opened) -> None:
