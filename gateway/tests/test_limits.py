@@ -55,6 +55,21 @@ def test_counts_of_other_gateways_come_with_a_flush() -> None:
     assert window.used("day", tomorrow) == 2, "a new day begins with what is not handed over yet"
 
 
+def test_what_is_counted_here_alone_ends_with_its_period() -> None:
+    now = at(2026, 1, 31, 23, 59)
+    window = Window(now)
+    assert window.used("month", now) == 0
+    for _ in range(3):
+        window.add(2)
+        window.keep(now)
+    assert window.used("month", now) == 6
+    february = at(2026, 2, 1, 0, 0, 1)
+    assert window.used("month", february) == 0
+    window.add(1)
+    window.keep(february)
+    assert window.used("month", february) == 1
+
+
 def test_collections_in_paths() -> None:
     assert collection_of(b"/assets/c/i/a") == "c"
     assert collection_of(b"/stac/collections/c/items/i") == "c"

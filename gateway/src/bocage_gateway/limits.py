@@ -106,6 +106,13 @@ class Window:
         self._others = max(0, used.get("minute", 0) - max(0, own))
         self.learn(used, now)
 
+    def keep(self, now: float) -> None:
+        """Confirm what is counted here alone, so that it ends with its period."""
+        for period in self._bounds:
+            self.used(period, now)
+            self._confirmed[period] += self._unconfirmed
+        self._unconfirmed = self._begun = 0
+
     def learn(self, used: dict[Period, int], now: float) -> None:
         """What the database says of calendar periods."""
         for period in CALENDAR:

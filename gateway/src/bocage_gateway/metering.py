@@ -207,9 +207,12 @@ class Metering:
         ]
         warnings = [each for meter in self._touched.values() for each in meter.warnings(now)]
         self._lines, self._touched = {}, {}
-        for holder in self._holders.values():
-            holder.requests.begin_flush()
-            holder.bytes.begin_flush()
+        for (counted, _), holder in self._holders.items():
+            for window in (holder.requests, holder.bytes):
+                if counted == "address":
+                    window.keep(now)
+                else:
+                    window.begin_flush()
         return {"id": str(uuid.uuid4()), "counts": counts, "warnings": warnings[:_MOST_WARNINGS]}
 
     async def _send(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
