@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -173,3 +174,55 @@ def platform_with_issuer() -> Iterator[Platform]:
     with running(BOCAGE_OIDC_ISSUERS="http://127.0.0.1:9") as made:
         wait_until(lambda: made.control("rights")["listeners"] == 1)
         yield made
+
+
+@contextlib.contextmanager
+def with_rights(database: Any, gateways: int) -> Iterator[tuple[list[httpx.Client], dict[str, str]]]:
+    """Clients of gateways that share the real rights service, and the keys of the demonstration's accounts."""
+    pytest.importorskip("bocage_rights")
+    from bocage_rights.bootstrap import run
+    from bocage_rights.settings import RightsSettings
+
+    home = Path(tempfile.mkdtemp(prefix="bgr-", dir="/tmp"))
+    output = home / "keys.json"
+    settings = RightsSettings(home=home, database=database.url("rights"))
+    asyncio.run(run(settings, with_demonstration=True, output=output, admin=None))
+    told = {"BOCAGE_HOME": str(home), "BOCAGE_DATABASE": settings.database, "BOCAGE_LOG_LEVEL": "ERROR"}
+    environment = {"PATH": os.environ["PATH"], **told}
+    processes = [subprocess.Popen([sys.executable, "-m", "bocage_rights"], env=environment)]
+    try:
+        with contextlib.ExitStack() as opened_clients:
+            clients = []
+            for _ in range(gateways):
+                port = str(free_port())
+                command = [sys.executable, "-m", "bocage_gateway"]
+                processes.append(subprocess.Popen(command, env={**environment, "BOCAGE_PORT": port}))
+                client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
+                clients.append(opened_clients.enter_context(client))
+
+            def serves(client: httpx.Client) -> bool:
+                try:
+                    return bool(client.get("/healthz").json()["services"]["rights"]["status"] == "ok")
+                except httpx.TransportError:
+                    return False
+
+            wait_until(lambda: all(serves(client) for client in clients), 30)
+            yield clients, json.loads(output.read_text())
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def opened(database: Any) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
+    with with_rights(database, 1) as (clients, keys):
+        yield clients[0], keys
+
+
+@pytest.fixture
+def two_gateways(database: Any) -> Iterator[tuple[list[httpx.Client], dict[str, str]]]:
+    with with_rights(database, 2) as found:
+        yield found

@@ -22,6 +22,7 @@ from bocage_processes.scene import make_scene
 from bocage_processes.stereo import plan_stereo
 from bocage_processes.surface import make_ortho, read_surface
 
+from bocage_deploy import bench_rights as bench_rights_
 from bocage_deploy.engine import ensure_cars
 from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
@@ -131,7 +132,12 @@ def interleaved(first: Callable[[], None], second: Callable[[], None], rounds: i
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-BENCHMARKS = {"gateway": bench_gateway, "dsm": bench_dsm}
+def bench_rights() -> None:
+    """CPU of identity, licence, limits and counting in the gateway, and of verification in services."""
+    bench_rights_.measure(line)
+
+
+BENCHMARKS = {"rights": bench_rights, "gateway": bench_gateway, "dsm": bench_dsm}
 
 
 def main(arguments: list[str] | None = None) -> int:

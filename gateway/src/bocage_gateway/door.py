@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from bocage_gateway.credentials import credential_of
 from bocage_gateway.exchange import Exchange
 from bocage_gateway.forwarder import Transfer
 from bocage_gateway.health import Health
+from bocage_gateway.metering import BYTES_COUNT, Meter, Metering, collection_of
 from bocage_gateway.routes import SERVICES, Route, check_path, route_of
 from bocage_gateway.settings import GatewaySettings
 from bocage_gateway.upstream import Upstream
@@ -31,6 +33,7 @@ class Inside:
 
     upstreams: dict[str, Upstream]
     exchange: Exchange
+    metering: Metering
     health: Health
     contract: Contract
 
@@ -42,17 +45,20 @@ async def opened(settings: GatewaySettings, version: str) -> AsyncIterator[Insid
         service: Upstream(service, settings.sockets / f"{service}.sock", settings.restart_patience)
         for service in SERVICES
     }
-    exchange = Exchange(upstreams["rights"])
+    metering = Metering(upstreams["rights"])
+    exchange = Exchange(upstreams["rights"], metering)
     health = Health(upstreams, version)
     listener = asyncio.create_task(revocations.listen(upstreams["rights"], exchange))
+    counting = asyncio.create_task(metering.run())
     try:
-        yield Inside(
-            upstreams, exchange, health, Contract(upstreams, health, version, next(iter(settings.oidc_issuers), None))
-        )
+        issuer = next(iter(settings.oidc_issuers), None)
+        contract = Contract(upstreams, health, version, issuer)
+        yield Inside(upstreams, exchange, metering, health, contract)
     finally:
-        listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listener
+        for task in (listener, counting):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         for upstream in upstreams.values():
             await upstream.close()
 
@@ -117,24 +123,92 @@ class Door:
         self, scope: Scope, receive: Receive, send: Send, route: Route, base: str, request_id: str
     ) -> None:
         inside: Inside = scope["state"]["inside"]
-        credential = credential_of(
-            scope["method"],
-            scope["raw_path"],
-            scope["query_string"],
-            scope["headers"],
-            bearers_taken=bool(self._settings.oidc_issuers),
+        metered = Metered(inside.metering, scope, send, self._address)
+        try:
+            credential = credential_of(
+                scope["method"],
+                scope["raw_path"],
+                scope["query_string"],
+                scope["headers"],
+                bearers_taken=bool(self._settings.oidc_issuers),
+            )
+            known = await inside.exchange.known(credential, base)
+            metered.admit(known.meter)
+            transfer = Transfer(
+                scope,
+                receive,
+                metered.send,
+                identity=known.token,
+                request_id=request_id,
+                limit=self._settings.json_body_limit if route.limited else None,
+                upstream_seconds=self._settings.upstream_seconds,
+                client_seconds=self._settings.client_seconds,
+            )
+            await transfer.run(inside.upstreams[route.service])
+        except Problem as problem:
+            await problems.response(problem, request_id)(scope, receive, metered.dressing(request_id))
+
+
+class Metered:
+    """Counts one request and its answer's bytes, and tells the limits with the answer.
+
+    A refused credential is counted by its address, as those are who show none.
+    """
+
+    __slots__ = ("_address", "_bytes", "_collection", "_meter", "_metering", "_scope", "_send", "_service")
+
+    def __init__(self, metering: Metering, scope: Scope, send: Send, address: PublicAddress) -> None:
+        self._metering, self._scope, self._send = metering, scope, send
+        self._meter: Meter | None = None
+        self._address = address
+        first = scope["raw_path"].split(b"/", 2)[1]
+        self._bytes = first in BYTES_COUNT
+        self._service = first.decode("ascii")
+        self._collection = collection_of(scope["raw_path"])
+
+    def admit(self, meter: Meter | None) -> None:
+        """Raises the Problem of a limit that is used up; then nothing is counted."""
+        if meter is None:
+            meter = self._by_address()
+        self._meter = meter
+        meter.check(time.time(), bytes_count=self._bytes)
+        self._metering.count(meter, self._service, self._collection, 1, 0)
+
+    async def send(self, message: Message) -> None:
+        meter = self._meter
+        assert meter is not None
+        if message["type"] == "http.response.start":
+            self._tell(message, meter)
+        elif self._bytes and (body := message.get("body")):
+            self._metering.count(meter, self._service, self._collection, 0, len(body))
+        await self._send(message)
+
+    def dressing(self, request_id: str) -> Send:
+        """For answers of the gateway's own in place of a service's."""
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = headers.dressed(message["headers"], request_id, by_caller=True)
+                self._tell(message, self._meter or self._by_address())
+            await self._send(message)
+
+        return send
+
+    def _by_address(self) -> Meter:
+        client = self._scope.get("client")
+        return self._metering.address(
+            self._address.caller(self._scope["headers"], client[0] if client else None) or "unknown"
         )
-        transfer = Transfer(
-            scope,
-            receive,
-            send,
-            identity=await inside.exchange.token(credential, base),
-            request_id=request_id,
-            limit=self._settings.json_body_limit if route.limited else None,
-            upstream_seconds=self._settings.upstream_seconds,
-            client_seconds=self._settings.client_seconds,
-        )
-        await transfer.run(inside.upstreams[route.service])
+
+    def _tell(self, message: Message, meter: Meter) -> None:
+        kept, charged = headers.charged(message["headers"])
+        if charged:
+            self._metering.count(meter, self._service, self._collection, 0, charged)
+        if meter.policy:
+            now = time.time()
+            kept.append((b"ratelimit-policy", meter.policy))
+            kept.append((b"ratelimit", meter.header(now)))
+        message["headers"] = kept
 
 
 async def _preflight(send: Send) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import aiohttp
 from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 
+from bocage_gateway.metering import Meter, Metering
 from bocage_gateway.upstream import Upstream, unavailable
 
 _T = TypeVar("_T")
@@ -46,8 +47,17 @@ ANONYMOUS = Credential("anonymous")
 
 
 @dataclass(frozen=True)
-class _Held:
+class Known:
+    """A caller whom `rights` knows."""
+
     token: str
+    meter: Meter | None
+    """None for callers without a credential, who are counted by their address."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    known: Known
     credential: str | None
     until: float
     since: float
@@ -56,22 +66,22 @@ class _Held:
 class Exchange:
     """The gateway's memory of tokens. Secrets are kept as keyed digests only."""
 
-    def __init__(self, rights: Upstream) -> None:
-        self._rights = rights
+    def __init__(self, rights: Upstream, metering: Metering) -> None:
+        self._rights, self._metering = rights, metering
         self._pepper = secrets.token_bytes(32)
         self._held: OrderedDict[bytes, _Held] = OrderedDict()
         self._refused: OrderedDict[bytes, tuple[float, int, Mapping[str, Any]]] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Task[str]] = {}
+        self._asking: dict[bytes, asyncio.Task[Known]] = {}
         self._epoch = 0
         self.watched = False
         """Whether revocations are heard at the moment."""
 
-    async def token(self, credential: Credential, public_base: str) -> str:
-        """The identity token of a credential. Raises Problem."""
+    async def known(self, credential: Credential, public_base: str) -> Known:
+        """The identity token and the meter of a credential. Raises Problem."""
         digest = self._digest(credential, public_base)
         if (held := self._held.get(digest)) is not None:
             if self._still_good(held):
-                return held.token
+                return held.known
             del self._held[digest]
         if (refused := self._refused.get(digest)) is not None:
             if time.monotonic() < refused[0]:
@@ -96,7 +106,7 @@ class Exchange:
         self._refused.clear()
         self._held.clear()
 
-    def _asked(self, digest: bytes, task: asyncio.Task[str]) -> None:
+    def _asked(self, digest: bytes, task: asyncio.Task[Known]) -> None:
         del self._asking[digest]
         if not task.cancelled():
             task.exception()  # every caller may have left; then nobody else looks at it
@@ -110,7 +120,7 @@ class Exchange:
             return False
         return self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS
 
-    async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> str:
+    async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> Known:
         epoch = self._epoch
         status, document = await self._post(credential.body(public_base))
         if status in (401, 403):
@@ -126,9 +136,17 @@ class Exchange:
         if status != 200 or not isinstance(token, str):
             _log.error("rights gave no token", extra={"status": status})
             raise unavailable("rights")
+        known = Known(token, self._meter(credential, document))
         if epoch == self._epoch:  # else something was revoked meanwhile, and it may have been this
-            _remember(self._held, digest, _Held(token, identifier, expires - _MARGIN_SECONDS, time.monotonic()))
-        return token
+            _remember(self._held, digest, _Held(known, identifier, expires - _MARGIN_SECONDS, time.monotonic()))
+        return known
+
+    def _meter(self, credential: Credential, document: Mapping[str, Any]) -> Meter | None:
+        told = document.get("meter") or {"person": str(document.get("subject"))}
+        if credential.kind == "anonymous":
+            self._metering.learn_anonymous(told)
+            return None
+        return self._metering.account(told)
 
     async def _post(self, body: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         try:

@@ -38,6 +38,7 @@ _NOT_TO_SERVICES = _HOP_BY_HOP | {
 _PREFIXES_NOT_TO_SERVICES = (b"x-forwarded-", b"x-original-", b"x-accel-")
 # The server writes its own Date; the request id and the rules for browsers are the gateway's to say.
 _NOT_TO_CLIENTS = _HOP_BY_HOP | {b"date", b"server", b"x-request-id", b"bocage-identity"}
+_CHARGED = b"bocage-charged-bytes"
 _PREFIXES_NOT_TO_CLIENTS = (b"x-accel-", b"access-control-")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -116,3 +117,12 @@ def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: 
             answer.append((b"cache-control", b"private, no-cache"))
         answer.append((b"vary", b"Authorization, X-API-Key, Access-Key"))
     return answer
+
+
+def charged(headers: Headers) -> tuple[Headers, int]:
+    """The headers without what `rights` says of bytes that a redirect or a signature gives away; and these bytes."""
+    for place, (name, value) in enumerate(headers):
+        if name == _CHARGED:
+            kept = headers[:place] + headers[place + 1 :]
+            return kept, int(value) if value.isdigit() else 0
+    return headers, 0

@@ -64,6 +64,7 @@ def test_every_route_says_who_may_call_it(rights: Rights) -> None:
         "['GET'] /healthz",
         "['GET'] /identity/revocations",
         "['POST'] /identity",
+        "['POST'] /usage",
     ]
     assert app.openapi()["paths"].keys().isdisjoint({"/identity", "/healthz"})
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from bocage_client import cli_admin_licences
+from bocage_client import cli_admin_licences, cli_admin_quotas
 from bocage_client.cli_admin_audit import audit_list, audit_verify, register_write
 from bocage_client.cli_context import AsJson, connection, terminal_of
 from bocage_client.errors import JsonObject
@@ -45,7 +45,12 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
             "Licences accepted on behalf of an organisation, on paper for instance.",
             {"create": grant_create, "list": grant_list, "revoke": grant_revoke},
         ),
-        ("credits", "Credits of an organisation.", {"create": credits_create, "list": credits_list}),
+        (
+            "credits",
+            "Credits of organisations.",
+            {"create": credits_create, "list": credits_list, **cli_admin_quotas.CREDITS},
+        ),
+        *cli_admin_quotas.PARTS,
         *cli_admin_licences.PARTS,
         ("audit", "The audit chain.", {"list": audit_list, "verify": audit_verify}),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 from bocage_kit.redaction import redacted
 
 MEDIA_TYPE = "application/problem+json"
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _log = logging.getLogger("bocage.problems")
 
 
@@ -73,6 +75,20 @@ def terms_required(required_terms: Sequence[Mapping[str, Any]]) -> Problem:
         f"The licence terms do not allow this use: {names}. required_terms says what is missing and where to mend it.",
         title="Licence required",
         required_terms=list(required_terms),
+    )
+
+
+def quota_exceeded(detail: str, policies: Sequence[str], retry_after: float, **members: Any) -> Problem:
+    """`policies` names the limits that are used up; `retry_after` is in seconds, and is rounded up."""
+    return Problem(
+        429,
+        "quota-exceeded",
+        detail,
+        title="Quota exceeded",
+        type_=QUOTA_EXCEEDED,
+        headers={"Retry-After": str(max(1, math.ceil(retry_after)))},
+        **{"violated-policies": list(policies)},
+        **members,
     )
 
 

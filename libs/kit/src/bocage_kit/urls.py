@@ -38,6 +38,22 @@ class PublicAddress:
             raise UntrustedHost
         return f"{scheme}://{host}"
 
+    def caller(self, headers: Iterable[tuple[bytes, bytes]], peer: str | None) -> str | None:
+        """The network address of whoever asks: the peer's, or what trusted proxies say of theirs."""
+        if not self.trusted_proxies or not self._trusts(peer):
+            return peer
+        values = {name.decode("latin1").lower(): value.decode("latin1") for name, value in headers}
+        if standard := values.get("forwarded"):
+            hops: list[str] = re.findall(r"(?i)\bfor\s*=\s*\"?(\[[0-9a-f:.]+\]|[^\";,\s]+)", standard)
+            hops = [re.sub(r":\d+$", "", hop).strip("[]") if "[" in hop or hop.count(":") < 2 else hop for hop in hops]
+        else:
+            hops = [hop.strip() for hop in values.get("x-forwarded-for", "").split(",") if hop.strip()]
+        # From the nearest on: the first that is no proxy of ours is as far as anybody's word is good.
+        for hop in reversed(hops):
+            if not self._trusts(hop):
+                return hop[:64]
+        return hops[0][:64] if hops else peer
+
     def _trusts(self, peer: str | None) -> bool:
         if peer is None:
             return False

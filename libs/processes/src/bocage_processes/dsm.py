@@ -111,6 +111,7 @@ def check(inputs: DsmInputs, context: Context) -> Quote:
     return Quote(
         usage=Usage(
             megapixels=plan.megapixels,
+            area_km2=_most_km2(plan),
             cpu_seconds=engine_cpu + ortho_cpu,
             peak_bytes=memory,
             output_bytes=plan.output_bytes,
@@ -166,6 +167,7 @@ def run(inputs: DsmInputs, context: Context) -> Outcome:
         files=files,
         usage=Usage(
             megapixels=min(surface.footprint_cells / 1e6 * len(plan.pairs), plan.megapixels),
+            area_km2=min(surface.footprint_cells / 1e6 * plan.resolution**2, _most_km2(plan)),
             cpu_seconds=cpu,
             peak_bytes=result.peak_bytes,
             output_bytes=sum(file.path.stat().st_size for file in files.values()),
@@ -194,6 +196,11 @@ def process() -> Process:
         keywords=("elevation", "stereo", "photogrammetry", "ortho-image", "Pléiades"),
         cores=2,
     )
+
+
+def _most_km2(plan: StereoPlan) -> float:
+    """A million cells of a square metre are one square kilometre."""
+    return plan.megapixels / len(plan.pairs) * plan.resolution**2
 
 
 def _plan(inputs: DsmInputs, context: Context) -> StereoPlan:

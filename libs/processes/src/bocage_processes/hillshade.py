@@ -137,6 +137,7 @@ def check(inputs: HillshadeInputs, context: Context) -> Quote:
     try:
         with rasterio.open(asset.path, driver="GTiff") as src:
             cells, projected = src.width * src.height, src.crs is not None and src.crs.is_projected
+            cell_m2 = abs(src.transform.a * src.transform.e)
     except (OSError, rasterio.errors.RasterioError) as error:
         raise InputRefused(
             "unreadable-raster", f"{inputs.item}: the elevation cannot be read.", "Give a whole GeoTIFF."
@@ -151,7 +152,13 @@ def check(inputs: HillshadeInputs, context: Context) -> Quote:
         )
     seconds = cells * _NANOSECONDS_PER_CELL * 1e-9 + 1.0
     memory = 300 * 2**20 + cells * _BYTES_PER_CELL
-    usage = Usage(megapixels=cells / 1e6, cpu_seconds=seconds, peak_bytes=memory, output_bytes=2 * cells)
+    usage = Usage(
+        megapixels=cells / 1e6,
+        area_km2=cells / 1e6 * cell_m2,
+        cpu_seconds=seconds,
+        peak_bytes=memory,
+        output_bytes=2 * cells,
+    )
     return Quote(usage=usage, seconds=seconds, memory_bytes=memory, disk_bytes=4 * cells)
 
 
@@ -180,6 +187,7 @@ def run(inputs: HillshadeInputs, context: Context) -> Outcome:
         files={"hillshade": shaded_file(raster, path)},
         usage=Usage(
             megapixels=shade.size / 1e6,
+            area_km2=shade.size / 1e6 * abs(transform.a * transform.e),
             cpu_seconds=time.process_time() - begin,
             output_bytes=path.stat().st_size,
         ),

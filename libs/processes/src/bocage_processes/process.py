@@ -136,6 +136,7 @@ class Usage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     megapixels: float = Field(default=0.0, ge=0, description="million output cells computed, times image pairs")
+    area_km2: float = Field(default=0.0, ge=0, description="ground area that the result covers")
     cpu_seconds: float = Field(default=0.0, ge=0)
     peak_bytes: int = Field(default=0, ge=0)
     output_bytes: int = Field(default=0, ge=0)

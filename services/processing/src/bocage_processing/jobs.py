@@ -108,17 +108,44 @@ async def insert(connection: Connection, job: NewJob) -> bool:
     return (await connection.execute(query.encode(), values)).rowcount == 1
 
 
-async def reserve(connection: Connection, job: NewJob) -> None:
-    """Raises psycopg errors of SQLSTATE P0402 (credits), P0404 (organisation)."""
+async def reserve(connection: Connection, job: NewJob, project: str | None = None) -> None:
+    """Raises psycopg errors of SQLSTATE P0402 (credits), P0404 (organisation), P0429 (quota, told in the detail)."""
+    usage = job.quote.get("usage") or {}
     await connection.execute(
-        "select rights.credit_reserve(%s::uuid, %s::uuid, %s::numeric, %s::text)",
-        [job.organisation, job.id, job.reserved, job.owner],
-    )
+        "select rights.job_reserve(%s::uuid, %s::uuid, %s::text, %s::numeric, round(%s::numeric, 4), %s::text,"
+        " %s::text[], %s::text)",
+        [
+            job.organisation, job.id, job.owner, job.reserved, usage.get("area_km2", 0), job.process,
+            collections_of(job.items), project,
+        ],
+    )  # fmt: skip
 
 
-async def price(connection: Connection, process: str, usage: Mapping[str, Any]) -> Decimal:
+async def quota_refused(connection: Connection, organisation: UUID, owner: str, name: str) -> None:
+    """Note that a limit was met; the refused transaction itself leaves nothing."""
+    await connection.execute("select rights.quota_refused(%s::uuid, %s::text, %s::text)", [organisation, owner, name])
+
+
+def collections_of(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the price list may tell apart of a job's inputs."""
+    return sorted({str(item["collection"]) for item in items if "collection" in item})
+
+
+async def price(
+    connection: Connection,
+    process: str,
+    usage: Mapping[str, Any],
+    category: str | None = None,
+    collections: Sequence[str] = (),
+) -> Decimal:
+    """By the price list in force now."""
     row = await _one(
-        connection, "select rights.price(%s::text, %s::jsonb)::numeric(18,4) as price", process, Jsonb(dict(usage))
+        connection,
+        "select rights.price(%s::text, %s::jsonb, %s::text, %s::text[], now())::numeric(18,4) as price",
+        process,
+        Jsonb(dict(usage)),
+        category,
+        list(collections),
     )
     return Decimal(row["price"])
 

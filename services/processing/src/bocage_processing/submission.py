@@ -16,7 +16,7 @@ import psycopg
 from bocage_kit.identity import Identity
 from bocage_kit.json_values import impossible
 from bocage_kit.peers import Peers
-from bocage_kit.problems import Problem
+from bocage_kit.problems import Problem, quota_exceeded
 from bocage_kit.store import LocalStore
 from bocage_processes.process import Quote
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -95,7 +95,8 @@ class Submissions:
         quote = await self._check(process, request.inputs, items)
         async with self.pool.connection() as connection:
             try:
-                credits = await jobs.price(connection, process.id, quote.usage.model_dump(mode="json"))
+                usage, collections = quote.usage.model_dump(mode="json"), sorted({item.collection for item in items})
+                credits = await jobs.price(connection, process.id, usage, identity.category, collections)
             except psycopg.errors.DatabaseError as error:
                 if error.sqlstate != "P0404":
                     raise
@@ -127,9 +128,12 @@ class Submissions:
             async with self.pool.connection() as connection, connection.transaction():
                 inserted = await jobs.insert(connection, new)
                 if inserted:
-                    await jobs.reserve(connection, new)
+                    await jobs.reserve(connection, new, getattr(identity, "project", None))
                     await enqueue(self.queue, connection, str(new.id))
         except psycopg.errors.DatabaseError as error:
+            if (limit := _quota(error)) is not None:
+                async with self.pool.connection() as connection:
+                    await jobs.quota_refused(connection, organisation, identity.subject, limit["name"])
             raise _refusal(error, quoted.credits) from error
         if not inserted:
             assert key is not None
@@ -270,6 +274,14 @@ def _organisation(identity: Identity) -> uuid.UUID:
         ) from None
 
 
+def _quota(error: psycopg.errors.DatabaseError) -> dict[str, Any] | None:
+    """The limit that a reservation met."""
+    if error.sqlstate != "P0429":
+        return None
+    found: dict[str, Any] = json.loads(error.diag.message_detail or "{}")
+    return found
+
+
 def _refusal(error: psycopg.errors.DatabaseError, credits: Decimal) -> Exception:
     if error.sqlstate == "P0402":
         return Problem(
@@ -277,6 +289,14 @@ def _refusal(error: psycopg.errors.DatabaseError, credits: Decimal) -> Exception
             "insufficient-credits",
             f"This costs up to {credits:f} credits, more than your organisation has. Ask the operator for credits.",
             quote=float(credits),
+        )
+    if (limit := _quota(error)) is not None:
+        whose = "your organisation" if limit["counted"] == "organisation" else "you"
+        return quota_exceeded(
+            f"This would take {whose} over the limit of {limit['amount']} {limit['unit']} a {limit['period']}, of which"
+            f" {limit['used']} are used. Ask for less, or come back in {limit['seconds']} s.",
+            [limit["name"]],
+            limit["seconds"],
         )
     if error.sqlstate == "P0404":
         return Problem(403, "organisation-inactive", "Your organisation has no active account. Ask the operator.")

@@ -33,6 +33,8 @@ from bocage_rights.register import Takings
 from bocage_rights.routes import (
     account,
     admin,
+    admin_credits,
+    admin_quotas,
     assets,
     audit,
     credits,
@@ -41,6 +43,7 @@ from bocage_rights.routes import (
     licence_registry,
     licences,
     people,
+    quotas,
     recalls,
     registers,
     sas,
@@ -106,7 +109,21 @@ def create_app(settings: RightsSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (identity, account, licences, credits, tile_tokens, admin, people, assets, audit, registers):
+    for module in (
+        identity,
+        account,
+        licences,
+        credits,
+        quotas,
+        tile_tokens,
+        admin,
+        admin_credits,
+        admin_quotas,
+        people,
+        assets,
+        audit,
+        registers,
+    ):
         app.include_router(module.router)
     for module in (signing, sas, shares, derivation, licence_registry, recalls):
         app.include_router(module.router)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from bocage_kit import problems
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore, Stored, href_of, upload_key
 from sqlalchemy import text
@@ -50,11 +51,10 @@ def too_large(limit: int) -> Problem:
 
 
 def quota_exceeded(limit: int) -> Problem:
-    return Problem(
-        429,
-        "quota-exceeded",
+    return problems.quota_exceeded(
         f"The organisation may store at most {limit} bytes; delete items that are no longer needed, or ask for more.",
-        headers={"Retry-After": "3600"},
+        ["stored-bytes"],
+        3600,
         limit=limit,
     )
 

@@ -82,7 +82,8 @@ def check_make(inputs: MakeInputs, context: Context) -> Quote:
         for asset in context.items[reference].assets.values():
             asset.path.read_bytes()
     return Quote(
-        usage=Usage(megapixels=inputs.megapixels), seconds=1, memory_bytes=1, disk_bytes=inputs.disk,
+        usage=Usage(megapixels=inputs.megapixels, area_km2=inputs.megapixels),
+        seconds=1, memory_bytes=1, disk_bytes=inputs.disk,
         findings={"images": len(inputs.images)},
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ def make(inputs: MakeInputs, context: Context) -> Outcome:
             "data": FileOutput(path=made, media_type="application/json", title="Data"),
             "report": FileOutput(path=report, media_type="application/json", title="Report", roles=("metadata",)),
         },
-        usage=Usage(megapixels=used),
+        usage=Usage(megapixels=used, area_km2=used),
         geometry=SQUARE,
         properties={"gsd": 0.5},
     )

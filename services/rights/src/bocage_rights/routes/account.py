@@ -1,4 +1,4 @@
-"""What an account may do, its keys, limits and use."""
+"""What an account may do, and its keys."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 from bocage_kit.access import ACCOUNT, ANYONE, Caller
 from bocage_kit.identity import Identity, Purpose
-from bocage_kit.problems import Problem, invalid_credential, not_found
+from bocage_kit.problems import Problem, invalid_credential, not_found, quota_exceeded
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import text
 
-from bocage_rights import accounts, standing, uploads
+from bocage_rights import accounts, standing
 from bocage_rights.registry import entries_for
 from bocage_rights.state import State
 
@@ -160,9 +159,7 @@ async def create_key(wanted: NewKey, caller: Caller, state: State, response: Res
         rows = await accounts.keys(connection, owner=caller.subject)
         if sum(row.revoked_at is None for row in rows) >= state.settings.max_keys_per_person:
             limit = state.settings.max_keys_per_person
-            raise Problem(
-                429, "quota-exceeded", f"You have {limit} keys already; revoke one.", headers={"Retry-After": "60"}
-            )
+            raise quota_exceeded(f"You have {limit} keys already; revoke one.", ["keys"], 60)
         # A key that ends makes none that outlives it.
         ends = [end for row in rows if row.id == caller.credential and (end := row.expires_at) is not None]
         expires = min([*ends, *([wanted.expires] if wanted.expires else [])], default=None)
@@ -210,51 +207,6 @@ async def revoke_key(key_id: str, caller: Caller, state: State, descendants: boo
         else:
             await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)
-
-
-@router.get("/quotas", dependencies=[Depends(ACCOUNT)])
-async def quotas(caller: Caller, state: State) -> dict[str, Any]:
-    """The limits of the account and what is used of them."""
-    organisation = person_organisation(caller)
-    async with state.engine.connect() as connection:
-        stored = await uploads.stored_bytes(connection, organisation)
-        row = (
-            await connection.execute(
-                text("""select (select count(*) from api_key where person = cast(:person as uuid)
-                                   and revoked_at is null) as keys,
-                               (select count(*) from tile_token where api_key = :key and revoked_at is null
-                                   and expires_at > now()) as tokens"""),
-                {"person": caller.subject, "key": caller.credential},
-            )
-        ).one()
-    settings = state.settings
-    return {
-        "quotas": [
-            {"name": "stored bytes", "limit": settings.max_organisation_bytes, "used": stored, "of": "organisation"},
-            {"name": "bytes in one object", "limit": settings.max_object_bytes, "used": None, "of": "object"},
-            {"name": "keys", "limit": settings.max_keys_per_person, "used": row.keys, "of": "person"},
-            {"name": "tile tokens", "limit": settings.max_tile_tokens_per_key, "used": row.tokens, "of": "key"},
-        ]
-    }
-
-
-@router.get("/usage", dependencies=[Depends(ACCOUNT)])
-async def usage(caller: Caller, state: State) -> dict[str, Any]:
-    """Credits settled and jobs ended, by month, and what is stored."""
-    organisation = person_organisation(caller)
-    async with state.engine.connect() as connection:
-        months = await connection.execute(
-            text("""select to_char(at at time zone 'UTC', 'YYYY-MM') as month, sum(amount) as credits, count(*) as jobs
-                      from ledger_transaction
-                     where organisation = cast(:id as uuid) and kind in ('settle', 'release')
-                     group by 1 order by 1 desc limit 24"""),
-            {"id": organisation},
-        )
-        stored = await uploads.stored_bytes(connection, organisation)
-        return {
-            "months": [{"month": m.month, "credits": float(m.credits), "jobs": m.jobs} for m in months],
-            "stored_bytes": stored,
-        }
 
 
 def _person(caller: Identity) -> None:

@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from bocage_kit.access import ACCOUNT, ANYONE, Caller
+from bocage_kit.identity import Identity
+from bocage_kit.problems import Problem
 from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bocage_rights import accounts
 from bocage_rights.routes.account import person_organisation
 from bocage_rights.state import State
 
@@ -32,16 +36,23 @@ _ENTRIES = text(
 
 @router.get("/tariffs", dependencies=[Depends(ANYONE)])
 async def tariffs(state: State) -> dict[str, Any]:
-    """The price list in force. A price is the sum over the units, rounded up to 0.01; `job` is counted once a job."""
+    """The price list. A price is the sum over the units, rounded up to 0.01; `job` is counted once a job.
+
+    Null is any; of each unit the most specific entry holds (process, then collection, then category). Of several input
+    collections the dearest counts. A job keeps the list of the moment at which it was submitted.
+    """
     async with state.engine.connect() as connection:
         rows = await connection.execute(
-            text("""select process, unit, price, valid_from, valid_to from tariff
-                     where valid_from <= now() and (valid_to is null or valid_to > now()) order by process, unit""")
+            text("""select process, collection, category, unit, price, valid_from, valid_to from tariff
+                     where valid_to is null or valid_to > now()
+                     order by process nulls first, collection nulls first, category nulls first, unit, valid_from""")
         )
         return {
             "tariffs": [
                 {
                     "process": row.process,
+                    "collection": row.collection,
+                    "category": row.category,
                     "unit": row.unit,
                     "price": float(row.price),
                     "valid_from": row.valid_from.isoformat(),
@@ -65,10 +76,14 @@ async def ledger(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     before: Annotated[int | None, Query(ge=1, le=2**62, description="entries older than this id")] = None,
     job: Annotated[str | None, Query(pattern="^[0-9a-fA-F-]{36}$")] = None,
+    organisation: Annotated[
+        str | None, Query(max_length=200, description="another organisation's: for administrators")
+    ] = None,
 ) -> Response:
     """The balance of the caller's organisation and its transactions, newest first."""
-    organisation = person_organisation(caller)
     async with state.engine.connect() as connection:
+        named = organisation
+        organisation = await organisation_read(connection, caller, named)
         balance = (
             await connection.execute(text("select * from balance(cast(:id as uuid))"), {"id": organisation})
         ).one()
@@ -79,6 +94,7 @@ async def ledger(
     if len(rows) == limit:
         href = public_url(caller.public_base, "rights", "ledger") + f"?limit={limit}&before={rows[-1].id}"
         href += f"&job={job}" if job else ""
+        href += f"&organisation={organisation}" if named else ""
         links.append({"rel": "next", "href": href})
         headers["Link"] = f'<{href}>; rel="next"'
     if "text/csv" in request.headers.get("accept", ""):
@@ -90,6 +106,16 @@ async def ledger(
         "links": links,
     }
     return JSONResponse(document, headers=headers)
+
+
+async def organisation_read(connection: AsyncConnection, caller: Identity, reference: str | None) -> str:
+    """One's own organisation, or for an administrator the one that is named."""
+    if reference is None:
+        return person_organisation(caller)
+    found = await accounts.organisation(connection, reference)
+    if found is None or not (caller.has("admin") or found.id == caller.organisation):
+        raise Problem(404, "not-found", f"The organisation {reference} does not exist, or you may not see it.")
+    return str(found.id)
 
 
 def _entry(row: Row[Any]) -> dict[str, Any]:
@@ -109,10 +135,10 @@ def _csv(rows: Sequence[Row[Any]]) -> str:
     writer = csv.writer(sheet)
     writer.writerow(_COLUMNS)
     for row in rows:
-        writer.writerow([_cell(value) for value in _entry(row).values()])
+        writer.writerow([cell(value) for value in _entry(row).values()])
     return sheet.getvalue()
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """A text that a spreadsheet would take for a formula is kept a text."""
     return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value

@@ -11,12 +11,13 @@ from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from bocage_rights import metering
 from bocage_rights.bearer import InvalidToken
 from bocage_rights.exchange import Credential, InvalidCredential
 from bocage_rights.providers import ProviderUnavailable
 from bocage_rights.state import State
 
-PATHS = frozenset({"/identity", "/identity/revocations"})
+PATHS = frozenset({"/identity", "/identity/revocations", "/usage"})
 router = APIRouter(include_in_schema=False, dependencies=[Depends(OPEN)])
 
 
@@ -35,6 +36,8 @@ async def exchange(credential: Credential, state: State) -> JSONResponse:
             "The OpenID Connect provider does not answer, so nobody can say whether the token is good; try again.",
             headers={"Retry-After": "5"},
         ) from error
+    async with state.engine.connect() as connection:
+        meter = await metering.meter(connection, identity)
     now = time.time()
     ends = int(now) + LIFETIME_SECONDS
     if identity.expires:
@@ -44,6 +47,7 @@ async def exchange(credential: Credential, state: State) -> JSONResponse:
         "expires": ends,
         "subject": identity.subject,
         "credential": identity.credential,
+        "meter": meter,
     }
     return JSONResponse(document, headers={"Cache-Control": "no-store"})
 
@@ -58,3 +62,11 @@ async def revocations(state: State) -> StreamingResponse:
         media_type="application/x-ndjson",
         headers={"Cache-Control": "no-store"},
     )
+
+
+@router.post("/usage")
+async def usage(batch: metering.Batch, state: State) -> JSONResponse:
+    """What a gateway has counted. The answer is what its holders have used, so that several gateways share a limit."""
+    async with state.engine.begin() as connection:
+        used = await metering.add(connection, batch)
+    return JSONResponse({"used": used}, headers={"Cache-Control": "no-store"})

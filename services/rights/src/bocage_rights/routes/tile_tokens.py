@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from bocage_kit.access import ACCOUNT, Caller
 from bocage_kit.identity import TileScope
-from bocage_kit.problems import Problem, not_found
+from bocage_kit.problems import Problem, not_found, quota_exceeded
 from bocage_kit.urls import public_url
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -90,10 +90,7 @@ async def create(wanted: NewTileToken, caller: Caller, state: State, response: R
         )
         limit = state.settings.max_tile_tokens_per_key
         if count.scalar_one() >= limit:
-            raise Problem(
-                429, "quota-exceeded", f"This key has {limit} tile tokens already; revoke some.",
-                headers={"Retry-After": "60"},
-            )  # fmt: skip
+            raise quota_exceeded(f"This key has {limit} tile tokens already; revoke some.", ["tile-tokens"], 60)
         made = await connection.execute(
             text("""insert into tile_token (id, hmac, api_key, scope, expires_at)
                     select :id, :hmac, id, cast(:scope as jsonb), least(:expires, expires_at) from api_key

@@ -15,4 +15,5 @@ depends_on = None
 def upgrade() -> None:
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    connection.execute((Path(__file__).parent.parent / "sql" / "0005_quotas.sql").read_text())
+    for name in ("ledger", "prices", "quotas", "exact", "usage"):
+        connection.execute((Path(__file__).parent.parent / "sql" / f"0005_{name}.sql").read_text())
