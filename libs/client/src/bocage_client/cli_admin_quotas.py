@@ -54,7 +54,8 @@ def credits_adjust(
     json: AsJson = False,
 ) -> None:
     """Correct an organisation's balance."""
-    _move(context, "credits", {"organisation": org, "amount": amount, "reason": reason}, idempotency_key)
+    body = {"organisation": org, "amount": amount, "reason": reason, "kind": "adjust"}
+    _move(context, "credits", body, idempotency_key)
 
 
 def tariff_create(

@@ -106,6 +106,19 @@ def check_result_change(identity: Identity, stored: Document, made: Document) ->
             "audience-too-wide",
             f"The inputs of this result allow the audience {widest} at most: they belong to another organisation.",
         )
+    shares = made["properties"].get(SHARED_FIELD)
+    if (
+        not is_administrator(identity)
+        and widest != "public"
+        and shares
+        and shares != stored["properties"].get(SHARED_FIELD)
+    ):
+        raise Problem(
+            403,
+            "audience-too-wide",
+            "The inputs of this result belong to another organisation, which has not shown them to all: "
+            "it is shared with nobody by name.",
+        )
 
 
 def _without(item: Document, properties: frozenset[str], of_assets: frozenset[str]) -> Document:

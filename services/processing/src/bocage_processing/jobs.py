@@ -121,6 +121,27 @@ async def reserve(connection: Connection, job: NewJob, project: str | None = Non
     )  # fmt: skip
 
 
+async def take(connection: Connection, job: NewJob, project: str | None = None) -> None:
+    """Enter into the register what the job takes of its inputs, under each of their licences."""
+    entries = [
+        {
+            "kind": "job",
+            "person": job.owner,
+            "organisation": str(job.organisation),
+            "category": job.category,
+            "project": project,
+            "purpose": job.purpose,
+            "collection": item["collection"],
+            "item": item["item"],
+            "licence": licence,
+        }
+        for item in job.items
+        for licence in item["licences"]
+    ]
+    if entries:
+        await connection.execute("select rights.take(%s::jsonb)", [Jsonb(entries)])
+
+
 async def quota_refused(connection: Connection, organisation: UUID, owner: str, name: str) -> None:
     """Note that a limit was met; the refused transaction itself leaves nothing."""
     await connection.execute("select rights.quota_refused(%s::uuid, %s::text, %s::text)", [organisation, owner, name])

@@ -79,7 +79,9 @@ async def resolve(references: Sequence[str], identity: Identity, peers: Peers, s
     needed = sorted({licence for item in resolved for licence in item.licences})
     decision = decide(identity, needed, Level.JOB)
     if not decision.allowed:
-        raise refusal(decision, needed, await peers.required_terms(identity, decision.missing, Level.JOB))
+        raise refusal(
+            decision, needed, await peers.required_terms(identity, decision.missing, Level.JOB, ",".join(references))
+        )
     return resolved
 
 

@@ -128,7 +128,8 @@ class Submissions:
             async with self.pool.connection() as connection, connection.transaction():
                 inserted = await jobs.insert(connection, new)
                 if inserted:
-                    await jobs.reserve(connection, new, getattr(identity, "project", None))
+                    await jobs.reserve(connection, new, identity.project)
+                    await jobs.take(connection, new, identity.project)
                     await enqueue(self.queue, connection, str(new.id))
         except psycopg.errors.DatabaseError as error:
             if (limit := _quota(error)) is not None:
@@ -299,5 +300,10 @@ def _refusal(error: psycopg.errors.DatabaseError, credits: Decimal) -> Exception
             limit["seconds"],
         )
     if error.sqlstate == "P0404":
-        return Problem(403, "organisation-inactive", "Your organisation has no active account. Ask the operator.")
+        return Problem(
+            403,
+            "organisation-inactive",
+            "Your organisation has no active account, or is not verified yet: "
+            "GET /rights/organisation says which, and whom to ask.",
+        )
     return error

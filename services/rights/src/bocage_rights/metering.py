@@ -58,7 +58,7 @@ async def meter(connection: AsyncConnection, identity: Identity) -> dict[str, An
     found: dict[str, Any] = {
         "person": identity.subject,
         "organisation": identity.organisation,
-        "project": getattr(identity, "project", None),
+        "project": identity.project,
         "policies": [],
     }
     if identity.service and identity.organisation is None:

@@ -22,6 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 _Address = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~-]+)*$")]
 
+CHARGED_BYTES = "Bocage-Charged-Bytes"
+"""The header by which the gateway is told of bytes that a bucket will send."""
+
 
 class BucketSettings(BaseModel):
     """One entry of `object-stores.json`."""

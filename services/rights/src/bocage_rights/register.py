@@ -81,8 +81,7 @@ class Takings:
         if caller.service:
             return
         now = datetime.now(UTC)
-        project: str | None = getattr(caller, "project", None)
-        who = (caller.subject, caller.organisation, caller.category, project, caller.purpose)
+        who = (caller.subject, caller.organisation, caller.category, caller.project, caller.purpose)
         for licence in licences:
             key = Taken(now.date(), kind, *who, *name, licence)
             entry = self._entries.get(key)

@@ -40,6 +40,8 @@ class Signed:
 
     hrefs: Mapping[str, str] = field(repr=False)
     expires: int
+    charged: int = 0
+    """Bytes of what was signed straight to a bucket, whose reading nobody here sees."""
 
     @property
     def expiry(self) -> str:
@@ -67,6 +69,7 @@ class Signer:
         known = await entries_for(self.connection, self.caller)
         now = int(time.time())
         hrefs: dict[str, str] = {}
+        charged = 0
         first = now + lifetime(False, None, job=True)
         for url in dict.fromkeys(urls):
             with _naming(url):
@@ -82,10 +85,11 @@ class Signer:
                     if link is None:
                         raise missing(wanted.collection, wanted.item, wanted.asset)
                     hrefs[url] = link.href
+                    charged += link.size
                     # Whoever reads from a bucket is not seen here: what was signed counts as taken.
                     self.state.takings.add(self.caller, "sign", wanted.name, wanted.licences, link.size)
                 first = min(first, now + seconds)
-        return Signed(hrefs, first)
+        return Signed(hrefs, first, charged)
 
     async def writing(self, urls: Sequence[str]) -> Signed:
         """Links for one upload to each of `urls`, for those who may write their collections."""

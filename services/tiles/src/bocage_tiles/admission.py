@@ -80,7 +80,8 @@ class Admitted:
         condition = condition_of(self.found.collection, self.found.item, recalled)
         decision = decide(self.identity, needed, level, condition)
         if not decision.allowed:
-            terms = await self.parts.peers.required_terms(self.identity, decision.missing, level)
+            target = f"{self.collection_id}/{self.item_id}"
+            terms = await self.parts.peers.required_terms(self.identity, decision.missing, level, target)
             raise refusal(decision, needed, terms)
         return tuple(source_of(self.parts.store, name, self.assets[name]) for name in names)
 

@@ -68,11 +68,13 @@ class PaperAcceptance(BaseModel):
 
 
 class Credits(BaseModel):
-    """Positive: granted; negative: taken back. Repeated with the same key and amount it counts once."""
+    """Positive: granted; negative: taken back, which is an adjustment. Repeated with the same key and amount it counts
+    once."""
 
     model_config = _FORBID
     organisation: Text
     amount: Decimal = Field(max_digits=18, decimal_places=4)
+    kind: Literal["grant", "adjust"] | None = Field(default=None, description="absent: by the sign of the amount")
     reason: Text
     idempotency_key: Text | None = None
 
@@ -260,7 +262,9 @@ async def withdraw(organisation: str, licence: str, caller: Caller, state: State
 async def move_credits(given: Credits, caller: Caller, state: State) -> dict[str, Any]:
     if given.amount == 0:
         raise Problem(422, "invalid-amount", "Send an amount above zero to grant, below zero to take back.")
-    function = "credit_grant" if given.amount > 0 else "credit_adjust"
+    if given.amount < 0 and given.kind == "grant":
+        raise Problem(422, "invalid-amount", "A grant is more than zero; send kind=adjust to take back.")
+    function = "credit_grant" if given.amount > 0 and given.kind != "adjust" else "credit_adjust"
     async with state.engine.begin() as connection:
         owner = await organisation_for(connection, caller, given.organisation)
         values = {

@@ -33,7 +33,7 @@ from bocage_rights.located import (
     permit,
     seen,
 )
-from bocage_rights.object_stores import bucket_of
+from bocage_rights.object_stores import CHARGED_BYTES, bucket_of
 from bocage_rights.registry import entries_for, levels
 from bocage_rights.signing import RESTRICTED_SECONDS, restricted, too_old
 from bocage_rights.state import RightsState, State
@@ -110,9 +110,11 @@ async def _to_bucket(request: Request, caller: Identity, state: RightsState, wan
     )
     if link is None:
         raise missing(wanted.collection, wanted.item, wanted.asset)
+    headers = {"Cache-Control": _NEVER}
     if request.method == "GET":
         state.takings.add(caller, "sign", wanted.name, wanted.licences, link.size)
-    return RedirectResponse(link.href, 302, headers={"Cache-Control": _NEVER})
+        headers[CHARGED_BYTES] = str(link.size)
+    return RedirectResponse(link.href, 302, headers=headers)
 
 
 def _check_link(caller: Identity, collection: str, item: str, asset: str, *, upload: bool) -> None:

@@ -143,7 +143,7 @@ async def accept(licence: str, given: Acceptance, caller: Caller, state: State, 
             on_behalf=given.on_behalf,
             recorded_by=caller.subject,
             purpose=purpose,
-            project=given.project,
+            project=given.project or caller.project,
             text_sha256=given.text_sha256,
             evidence={"credential": caller.credential, "role": signer.role if signer else None},
         )

@@ -62,4 +62,4 @@ async def sign(
     async with signer(caller, state, None if duration is None else duration * 60) as signing:
         signed = await signing.reading([href])
         await signing.count("read", 1)
-    return said({"msft:expiry": signed.expiry, "href": signed.hrefs[href]})
+    return said({"msft:expiry": signed.expiry, "href": signed.hrefs[href]}, signed.charged)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
 
 from bocage_rights import grants
+from bocage_rights.object_stores import CHARGED_BYTES
 from bocage_rights.signer import Signer
 from bocage_rights.signing import JOB_SECONDS
 from bocage_rights.state import RightsState, State
@@ -75,7 +76,7 @@ async def sign_urls(wanted: ToRead, caller: Caller, state: State) -> JSONRespons
             raise Problem(409, "job-ended", "The job has ended, and with it the links that were signed for it.")
         signed = await signing.reading(wanted.urls)
         await signing.count("read", len(signed.hrefs))
-    return said({"expiry": signed.expiry, "hrefs": signed.hrefs})
+    return said({"expiry": signed.expiry, "hrefs": signed.hrefs}, signed.charged)
 
 
 @router.post("/sign_urls_put", dependencies=[Depends(ACCOUNT)], response_model=SignedLinks)
@@ -98,7 +99,7 @@ async def sign(
     async with signer(caller, state, duration_seconds) as signing:
         signed = await signing.reading([url])
         await signing.count("read", 1)
-    return said({"expiry": signed.expiry, "href": signed.hrefs[url]})
+    return said({"expiry": signed.expiry, "href": signed.hrefs[url]}, signed.charged)
 
 
 @router.delete("/signed_grants/{job}", status_code=204, dependencies=[Depends(SERVICE)])
@@ -110,6 +111,6 @@ async def end_grant(job: UUID, _caller: Caller, state: State) -> Response:
     return Response(status_code=204)
 
 
-def said(document: dict[str, Any]) -> JSONResponse:
-    """An answer that holds a secret: nobody keeps it."""
-    return JSONResponse(document, headers=_HEADERS)
+def said(document: dict[str, Any], charged: int = 0) -> JSONResponse:
+    """An answer that holds a secret: nobody keeps it. `charged` bytes count as sent: their reading is not seen here."""
+    return JSONResponse(document, headers=_HEADERS | ({CHARGED_BYTES: str(charged)} if charged else {}))

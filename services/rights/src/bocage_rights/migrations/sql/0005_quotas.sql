@@ -8,7 +8,7 @@ create table plan (
 -- Who is on another plan than `standard`. A person's counts before its organisation's.
 create table plan_assignment (
     organisation uuid unique references organisation,
-    person       uuid unique references person,
+    person       uuid unique,  -- no reference: an erased person leaves all but its row
     plan         text not null references plan,
     reason       text not null check (length(reason) > 0),
     assigned_by  text not null,
@@ -22,7 +22,7 @@ create table quota (
     plan         text references plan,
     category     text check (category in ('public', 'research', 'private')),
     organisation uuid references organisation,
-    person       uuid references person,
+    person       uuid,
     holder       text not null generated always as (case
         when plan is not null then 'plan ' || plan when category is not null then 'category ' || category
         when organisation is not null then 'organisation ' || organisation::text

@@ -110,6 +110,16 @@ select attach_audit('licence_version',
     '{"kind": "administration", "key": ["licence", "version"], "omit": ["text_en", "text_fr"]}');
 select attach_audit('acceptance',
     '{"kind": "acceptance", "key": ["licence", "id"], "verb": "action", "actor": "recorded_by"}');
+select attach_audit('email_domain', '{"kind": "administration", "key": ["domain"]}');
+select attach_audit('person_login',
+    '{"kind": "administration", "key": ["issuer", "person"], "omit": ["subject", "last_used_at"]}');
+select attach_audit('derivation_rule',
+    '{"kind": "administration", "key": ["licence", "effect", "version"], "actor": "recorded_by"}');
+select attach_audit('recall', '{"kind": "administration", "key": ["collection", "item"], "actor": "recalled_by"}');
+select attach_audit('plan', '{"kind": "money", "key": ["name"]}');
+select attach_audit('plan_assignment', '{"kind": "money", "key": ["plan"], "actor": "assigned_by"}');
+select attach_audit('quota', '{"kind": "money", "key": ["id"], "actor": "set_by"}');
+select attach_audit('signed_grant', '{"kind": "job", "key": ["job"]}');
 
 create function audit_time(p_at timestamptz) returns text language sql stable as $$
     select to_char(p_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
