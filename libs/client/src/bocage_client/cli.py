@@ -47,7 +47,9 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
     cli_signing.register(app)
     cli_quotas.register(app)
     app.add_typer(
-        cli_admin.make_app(help_for_nothing), name="admin", help="Organisations, people, keys, grants and credits."
+        cli_admin.make_app(help_for_nothing),
+        name="admin",
+        help="Organisations, people, keys, licences, credits, limits, recalls, registers, audit.",
     )
     return app
 

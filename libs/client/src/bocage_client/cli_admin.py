@@ -26,7 +26,14 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
         (
             "org",
             "Organisations.",
-            {"create": org_create, "list": org_list, "verify": org_verify, "refuse": org_refuse, "revoke": org_revoke},
+            {
+                "create": org_create,
+                "list": org_list,
+                "verify": org_verify,
+                "refuse": org_refuse,
+                "activate": org_activate,
+                "revoke": org_revoke,
+            },
         ),
         (
             "person",
@@ -118,7 +125,12 @@ def org_list(context: typer.Context, json: AsJson = False) -> None:
 
 def org_revoke(context: typer.Context, org: str, json: AsJson = False) -> None:
     """Suspend an organisation: none of its keys works any more."""
-    _suspend(context, "organisations", org)
+    _set_state(context, "organisations", org, "suspended", "Suspended")
+
+
+def org_activate(context: typer.Context, org: str, json: AsJson = False) -> None:
+    """Let an organisation back in that was suspended: its keys work again."""
+    _set_state(context, "organisations", org, "active", "Activated")
 
 
 def person_create(
@@ -161,7 +173,7 @@ def person_erase(context: typer.Context, person: str, json: AsJson = False) -> N
 
 def person_revoke(context: typer.Context, person: str, json: AsJson = False) -> None:
     """Suspend a person: none of their keys works any more."""
-    _suspend(context, "people", person)
+    _set_state(context, "people", person, "suspended", "Suspended")
 
 
 def key_create(
@@ -254,10 +266,10 @@ def _list(context: typer.Context, what: str, filters: dict[str, str | None], col
     terminal_of(context).table(found, found[what], columns)
 
 
-def _suspend(context: typer.Context, what: str, name: str) -> None:
+def _set_state(context: typer.Context, what: str, name: str, state: str, told: str) -> None:
     path = f"{ROOT}/{what}/{quote(name, safe='')}"
-    changed = connection(context).transport.send("PATCH", path, json={"state": "suspended"}, repeatable=True).json()
-    terminal_of(context).result(changed, [f"Suspended: {changed.get('name', name)}."])
+    changed = connection(context).transport.send("PATCH", path, json={"state": state}, repeatable=True).json()
+    terminal_of(context).result(changed, [f"{told}: {changed.get('name', name)}."])
 
 
 def _revoke(context: typer.Context, what: str, name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, Protocol
 
 from bocage_kit.identity import Identity, Level
 from bocage_kit.urls import public_url
@@ -45,6 +47,7 @@ _LEVELS: Mapping[Level, Words] = {
 }
 _ANONYMOUS_JOB: Words = {"en": "see tiles, download", "fr": "voir les tuiles, télécharger"}
 _OF: Words = {"en": "Of what is under {names}: {does}.", "fr": "De ce qui est sous {names} : {does}."}
+_SEPARATOR: Words = {"en": "; ", "fr": " ; "}
 _LICENCE: Words = {"en": "{title}: {why}.", "fr": "{title} : {why}."}
 _WHY: Mapping[str, Words] = {
     "missing": {"en": "its terms are not accepted yet", "fr": "ses termes ne sont pas encore acceptés"},
@@ -91,6 +94,42 @@ _MISSING: Mapping[str, Words] = {
         "demandez-en une à ceux que le lien nomme.",
     },
 }
+_CREDITS: Words = {
+    "en": "Your organisation has no credits left: jobs that cost something are refused until it is given more. "
+    "The link shows its account.",
+    "fr": "Votre organisme n'a plus de crédits : les traitements payants sont refusés tant qu'il n'en reçoit pas. "
+    "Le lien montre son compte.",
+}
+_QUOTA: Words = {
+    "en": "{percent} % of a limit are used: {used} of {amount} {unit} by {window}, counted for {counted}. "
+    "It starts anew on {ends}.",
+    "fr": "{percent} % d'une limite sont utilisés : {used} sur {amount} {unit} par {window}, comptés pour {counted}. "
+    "Elle repart de zéro le {ends}.",
+}
+_TERMS: Mapping[str, Words] = {
+    "credits": {"en": "credits", "fr": "crédits"},
+    "km2": {"en": "km²", "fr": "km²"},
+    "bytes": {"en": "bytes", "fr": "octets"},
+    "requests": {"en": "requests", "fr": "requêtes"},
+    "day": {"en": "day", "fr": "jour"},
+    "month": {"en": "month", "fr": "mois"},
+    "quarter": {"en": "quarter", "fr": "trimestre"},
+    "person": {"en": "you", "fr": "vous"},
+    "organisation": {"en": "your organisation", "fr": "votre organisme"},
+}
+WARNED_FROM = Decimal("0.8")
+
+
+class Limit(Protocol):
+    """A row of `quota_state`."""
+
+    name: str
+    counted: str
+    unit: str
+    period: str
+    amount: Decimal
+    used: Decimal
+    ends: datetime
 
 
 def preferred_language(accepted: str) -> Language:
@@ -114,7 +153,7 @@ def may(caller: Identity, known: Mapping[str, Entry], language: Language) -> lis
         titles = sorted(entry.titles[language] for entry in known.values() if entry.level is level)
         if titles:
             does = _ANONYMOUS_JOB if caller.anonymous and level is Level.JOB else words
-            sentences.append(_OF[language].format(names="; ".join(titles), does=does[language]))
+            sentences.append(_OF[language].format(names=_SEPARATOR[language].join(titles), does=does[language]))
     return sentences + [_SCOPES[scope][language] for scope in sorted(caller.scopes) if scope in _SCOPES]
 
 
@@ -153,3 +192,31 @@ def missing(
 
 def _told(what: str, language: Language, link: str) -> dict[str, Any]:
     return {"what": what, "why": _MISSING[what][language], "link": link}
+
+
+def running_out(
+    caller: Identity, available: Decimal, limits: Iterable[Limit], language: Language
+) -> list[dict[str, Any]]:
+    """Credits that are gone, and limits by day, month or quarter of which 80 % are used."""
+    found = []
+    if available <= 0 and caller.has("jobs:submit"):
+        link = public_url(caller.public_base, "rights", "ledger")
+        found.append({"what": "credits", "why": _CREDITS[language], "link": link})
+    for limit in limits:
+        if limit.period == "minute" or limit.used < WARNED_FROM * limit.amount:
+            continue
+        why = _QUOTA[language].format(
+            percent=min(100, int(100 * limit.used / limit.amount)) if limit.amount else 100,
+            used=_number(limit.used),
+            amount=_number(limit.amount),
+            unit=_TERMS[limit.unit][language],
+            window=_TERMS[limit.period][language],
+            counted=_TERMS[limit.counted][language],
+            ends=limit.ends.date().isoformat(),
+        )
+        found.append({"what": limit.name, "why": why, "link": public_url(caller.public_base, "rights", "quotas")})
+    return found
+
+
+def _number(value: Decimal) -> str:
+    return f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"

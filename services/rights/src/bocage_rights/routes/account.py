@@ -10,8 +10,9 @@ from bocage_kit.identity import Identity, Purpose
 from bocage_kit.problems import Problem, invalid_credential, not_found, quota_exceeded
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import text
 
-from bocage_rights import accounts, standing
+from bocage_rights import accounts, metering, standing
 from bocage_rights.registry import entries_for
 from bocage_rights.state import State
 
@@ -82,11 +83,18 @@ async def me(caller: Caller, state: State, request: Request, response: Response)
     """Who one is here, what this credential may do, what it may not, and the link that mends it."""
     if caller.tiles is not None:
         raise Problem(403, "tile-token", "A tile token is good for tiles only; use an API key here.")
+    language = standing.preferred_language(request.headers.get("accept-language", ""))
     async with state.engine.connect() as connection:
         known = await entries_for(connection, caller)
         person = None if caller.anonymous or caller.service else await accounts.person(connection, caller.subject)
         owner = await accounts.organisation(connection, caller.organisation) if caller.organisation else None
-    language = standing.preferred_language(request.headers.get("accept-language", ""))
+        running_out: list[dict[str, Any]] = []
+        if owner is not None:
+            balance = text("select available from balance(cast(:id as uuid))")
+            available = (await connection.execute(balance, {"id": owner.id})).scalar_one()
+            holder = {"organisation": owner.id, "person": caller.subject}
+            limits = (await connection.execute(metering.STATE, holder)).all()
+            running_out = standing.running_out(caller, available, limits, language)
     response.headers["Content-Language"], response.headers["Vary"] = language, "Accept-Language"
     verified = owner is not None and owner.verification == "verified"
     return {
@@ -102,7 +110,7 @@ async def me(caller: Caller, state: State, request: Request, response: Response)
         "scopes": sorted(caller.scopes),
         "credential": caller.credential,
         "may": standing.may(caller, known, language),
-        "missing": standing.missing(caller, known, language, verified=verified),
+        "missing": standing.missing(caller, known, language, verified=verified) + running_out,
         "licences": {licence: entry.level.name.lower() for licence, entry in known.items()},
     }
 
