@@ -92,3 +92,17 @@ def test_whose_address_is_counted() -> None:
 def test_the_policy_reads_as_the_standard_says() -> None:
     told = policy_header([Policy("requests-minute", "person", "requests", "minute", 10)])
     assert told == b'"requests-minute";q=10;w=60;qu="requests"'
+
+
+def test_a_request_under_way_is_not_forgotten_by_a_flush() -> None:
+    window = Window(1000.0)
+    window.learn({"day": 0}, 1000.0)
+    window.add(1)
+    window.open = 1
+    window.begin_flush()
+    window.confirm({"minute": 0, "day": 0}, 1000.5)
+    assert window.used("day", 1000.5) == 1
+    window.open = 0
+    window.begin_flush()
+    window.confirm({"minute": 1, "day": 1}, 1001.0)
+    assert window.used("day", 1001.0) == 1 == window.used("minute", 1001.0)

@@ -214,7 +214,13 @@ def test_the_chain_names_who_changed_what(campaign: Campaign) -> None:
     campaign.admin("plan", "assign", "standard", "--org", slug, "--reason", "chained")
     campaign.admin("org", "refuse", slug, "--reason", "chained")
     campaign.admin("org", "verify", slug, "--reason", "chained")
-    campaign.admin("tariff", "create", "0.1", "--unit", "job", "--collection", campaign.target.collection)
+    mine = campaign.target.collection
+    campaign.admin("tariff", "create", "0.1", "--process", "hillshade", "--unit", "job", "--collection", mine)
+    with campaign.client as client:
+        body = {"inputs": {"item": campaign.target.reference}}
+        quote = client.post("/processing/processes/hillshade/quote", json=body).json()
+    assert {line["collection"] for line in quote["prices"] if line["unit"] == "job"} == {mine}
+    assert 0 <= quote["credits"] - sum(line["quantity"] * line["price"] for line in quote["prices"]) < 0.01
     source = ("--status", "confirmed", "--source", f"Letter {campaign.licence}")
     date = ("--date", datetime.now(UTC).date().isoformat())
     campaign.admin("rule", "create", campaign.licence, "elevation", "release", *source, *date)

@@ -147,15 +147,18 @@ class Door:
             await transfer.run(inside.upstreams[route.service])
         except Problem as problem:
             await problems.response(problem, request_id)(scope, receive, metered.dressing(request_id))
+        finally:
+            metered.leave()
 
 
 class Metered:
     """Counts one request and its answer's bytes, and tells the limits with the answer.
 
-    A refused credential is counted by its address, as those are who show none.
+    A refused credential is counted by its address, as those are who show none. A collection is named in the statement
+    of use only when the answer is not an error: anybody can ask for any name.
     """
 
-    __slots__ = ("_address", "_bytes", "_collection", "_meter", "_metering", "_scope", "_send", "_service")
+    __slots__ = ("_address", "_bytes", "_collection", "_entered", "_meter", "_metering", "_scope", "_send", "_service")
 
     def __init__(self, metering: Metering, scope: Scope, send: Send, address: PublicAddress) -> None:
         self._metering, self._scope, self._send = metering, scope, send
@@ -165,6 +168,7 @@ class Metered:
         self._bytes = first in BYTES_COUNT
         self._service = first.decode("ascii")
         self._collection = collection_of(scope["raw_path"])
+        self._entered = True
 
     def admit(self, meter: Meter | None) -> None:
         """Raises the Problem of a limit that is used up; then nothing is counted."""
@@ -172,7 +176,18 @@ class Metered:
             meter = self._by_address()
         self._meter = meter
         meter.check(time.time(), bytes_count=self._bytes)
-        self._metering.count(meter, self._service, self._collection, 1, 0)
+        meter.begin()
+        self._entered = False
+
+    def leave(self) -> None:
+        """The end, also of a request that had no answer."""
+        self._collection = None
+        self._enter()
+
+    def _enter(self) -> None:
+        if not self._entered and self._meter is not None:
+            self._entered = True
+            self._metering.end(self._meter, self._service, self._collection)
 
     async def send(self, message: Message) -> None:
         meter = self._meter
@@ -201,6 +216,9 @@ class Metered:
         )
 
     def _tell(self, message: Message, meter: Meter) -> None:
+        if message["status"] >= 400:
+            self._collection = None
+        self._enter()
         kept, charged = headers.charged(message["headers"])
         if charged:
             self._metering.count(meter, self._service, self._collection, 0, charged)

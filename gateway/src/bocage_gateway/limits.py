@@ -49,7 +49,18 @@ def bounds(period: Period, now: float) -> tuple[float, float]:
 class Window:
     """What one holder uses of one unit: in the last minute, and in each calendar period."""
 
-    __slots__ = ("_begun", "_bounds", "_confirmed", "_newest", "_oldest", "_others", "_steps", "_unconfirmed", "minute")
+    __slots__ = (
+        "_begun",
+        "_bounds",
+        "_confirmed",
+        "_newest",
+        "_oldest",
+        "_others",
+        "_steps",
+        "_unconfirmed",
+        "minute",
+        "open",
+    )
 
     def __init__(self, now: float) -> None:
         self._steps = [0] * _STEPS
@@ -60,6 +71,8 @@ class Window:
         self._confirmed: dict[Period, int] = {}
         self._unconfirmed = 0
         self._begun = 0
+        self.open = 0
+        """What is counted here and in no batch yet."""
 
     def advance(self, now: float) -> None:
         """Let go of what is older than a minute."""
@@ -96,7 +109,7 @@ class Window:
         return max(1, int(end - now) + 1)
 
     def begin_flush(self) -> None:
-        self._begun = self._unconfirmed
+        self._begun = self._unconfirmed - self.open
 
     def confirm(self, used: dict[Period, int], now: float) -> None:
         """`used`: by all gateways, what `begin_flush` saw included."""

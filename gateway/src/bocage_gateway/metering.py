@@ -81,6 +81,16 @@ class Meter:
             of_requests.add(requests)
             of_bytes.add(size)
 
+    def begin(self) -> None:
+        """Count a request that is let in; it is in no batch before its `end`."""
+        for of_requests, _ in self._windows:
+            of_requests.add(1)
+            of_requests.open += 1
+
+    def end(self) -> None:
+        for of_requests, _ in self._windows:
+            of_requests.open -= 1
+
     def header(self, now: float) -> bytes:
         """RateLimit: what is left of each limit, and when some of it comes back."""
         parts = []
@@ -157,6 +167,14 @@ class Metering:
     def count(self, meter: Meter, service: str, collection: str | None, requests: int, size: int) -> None:
         """Add to the caller's windows and to the next batch."""
         meter.add(requests, size)
+        self._enter(meter, service, collection, requests, size)
+
+    def end(self, meter: Meter, service: str, collection: str | None) -> None:
+        """Add to the next batch a request that `Meter.begin` let in."""
+        meter.end()
+        self._enter(meter, service, collection, 1, 0)
+
+    def _enter(self, meter: Meter, service: str, collection: str | None, requests: int, size: int) -> None:
         line = (meter.organisation, meter.person, service, collection, meter.project)
         counted = self._lines.get(line)
         if counted is not None:

@@ -153,6 +153,14 @@ def test_the_dearest_collection_and_the_most_specific_price(connection: Connecti
     assert call(connection, PRICE, "public", ["other"]) == 102
     assert call(connection, PRICE, "public", ["dear", "other"]) == 202
     assert call(connection, PRICE, "research", ["other", "dear"]) == 152
+    lines = connection.execute(
+        PRICE.replace("select rights.price(", "select * from rights.price_lines("), ["research", ["other", "dear"]]
+    ).fetchall()
+    assert {(line[0], *line[3:]) for line in lines} == {
+        ("job", "dsm", None, None),
+        ("megapixels", "dsm", "dear", "research"),
+    }
+    assert sum(quantity * price for _, quantity, price, *_ in lines) == 152
     before = connection.execute("select clock_timestamp()").fetchone()
     assert before
     put("research", None, 6)

@@ -67,7 +67,14 @@ def quote(
     client = connection(context)
     found = client.quote(process, _inputs(client, process, inputs, inputs_file))
     plain = [f"{name}: {value}" for name, value in found.items() if not isinstance(value, dict | list)]
-    terminal_of(context).result(found, [*plain, *(f"warning: {x}" for x in found.get("warnings") or ())])
+    prices = [_price(line) for line in found.get("prices") or ()]
+    terminal_of(context).result(found, [*plain, *prices, *(f"warning: {x}" for x in found.get("warnings") or ())])
+
+
+def _price(line: JsonObject) -> str:
+    """One line of a quote; what the price was made for in particular stands behind it."""
+    particular = [str(line[name]) for name in ("process", "collection", "category") if line.get(name)]
+    return f"price: {line.get('quantity')} {line.get('unit')} at {line.get('price')} ({', '.join(particular) or 'all'})"
 
 
 def submit(

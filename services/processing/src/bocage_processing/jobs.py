@@ -171,6 +171,25 @@ async def price(
     return Decimal(row["price"])
 
 
+async def price_lines(
+    connection: Connection, process: str, usage: Mapping[str, Any], category: str | None, collections: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What the price is made of: for each unit the entry of the price list that counts, null being any."""
+    query = "select * from rights.price_lines(%s::text, %s::jsonb, %s::text, %s::text[], now())"
+    rows = await connection.execute(query, [process, Jsonb(dict(usage)), category, list(collections)])
+    return [
+        {
+            "unit": row["unit"],
+            "quantity": float(row["quantity"]),
+            "price": float(row["price"]),
+            "process": row["for_process"],
+            "collection": row["for_collection"],
+            "category": row["for_category"],
+        }
+        for row in await rows.fetchall()
+    ]
+
+
 async def get(connection: Connection, job: UUID) -> Job | None:
     row = await (await connection.execute("select * from job where id = %s", [job])).fetchone()
     return Job(**row) if row else None

@@ -75,6 +75,7 @@ async def quote(request: Request, process_id: str, body: ExecuteRequest, caller:
     return {
         "processID": process_id,
         "credits": float(quoted.credits),
+        "prices": quoted.prices,
         **quoted.quote.model_dump(mode="json"),
         "licences": quoted.rights["licences"],
         "rights": quoted.rights,

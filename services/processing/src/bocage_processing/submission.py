@@ -74,6 +74,8 @@ class Quoted:
     items: list[ResolvedItem]
     rights: dict[str, Any]
     """What the results inherit, as `rights` says."""
+    prices: list[dict[str, Any]]
+    """The entries of the price list that make up `credits`."""
 
 
 @dataclass
@@ -97,13 +99,14 @@ class Submissions:
             try:
                 usage, collections = quote.usage.model_dump(mode="json"), sorted({item.collection for item in items})
                 credits = await jobs.price(connection, process.id, usage, identity.category, collections)
+                prices = await jobs.price_lines(connection, process.id, usage, identity.category, collections)
             except psycopg.errors.DatabaseError as error:
                 if error.sqlstate != "P0404":
                     raise
                 raise Problem(
                     503, "no-price", f"The process {process.id} has no price yet; ask the operator to set one."
                 ) from error
-        return Quoted(quote, credits, items, rights)
+        return Quoted(quote, credits, items, rights, prices)
 
     async def submit(
         self, process: ProcessDescription, request: ExecuteRequest, identity: Identity, key: str | None

@@ -54,6 +54,16 @@ end
 $$;
 
 -- The price list's lines for one collection: of each unit the most specific.
+create function tariffs_in(p_process text, p_category text, p_collection text, p_at timestamptz) returns setof tariff
+language sql stable set search_path = rights, pg_temp as $$
+    select distinct on (t.unit) t.* from tariff t
+     where (t.process = p_process or t.process is null)
+       and (t.collection = p_collection or t.collection is null)
+       and (t.category = p_category or t.category is null)
+       and p_at >= t.valid_from and (t.valid_to is null or p_at < t.valid_to)
+     order by t.unit, t.process is null, t.collection is null, t.category is null
+$$;
+
 create function price_in(p_process text, p_usage jsonb, p_category text, p_collection text, p_at timestamptz)
 returns numeric language plpgsql stable set search_path = rights, pg_temp as $$
 declare
@@ -63,12 +73,7 @@ declare
     known    boolean := false;
 begin
     for line in
-        select distinct on (t.unit) t.unit, t.price from tariff t
-         where (t.process = p_process or t.process is null)
-           and (t.collection = p_collection or t.collection is null)
-           and (t.category = p_category or t.category is null)
-           and p_at >= t.valid_from and (t.valid_to is null or p_at < t.valid_to)
-         order by t.unit, t.process is null, t.collection is null, t.category is null
+        select t.unit, t.price from tariffs_in(p_process, p_category, p_collection, p_at) t
     loop
         known := true;
         quantity := case line.unit when 'job' then 1 else (p_usage ->> line.unit)::numeric end;
@@ -89,6 +94,18 @@ create function price(process text, usage jsonb, category text, collections text
 language sql stable security definer set search_path = rights, pg_temp as $$
     select max(price_in($1, $2, $3, c, $5))
       from unnest(case when cardinality($4) > 0 then $4 else array[null::text] end) c
+$$;
+
+-- How that price comes about: the lines of the dearest collection.
+create function price_lines(process text, usage jsonb, category text, collections text[], at timestamptz)
+returns table (unit text, quantity numeric, price numeric, for_process text, for_collection text, for_category text)
+language sql stable security definer set search_path = rights, pg_temp as $$
+    select t.unit, case t.unit when 'job' then 1 else ($2 ->> t.unit)::numeric end, t.price, t.process, t.collection,
+           t.category
+      from (select c from unnest(case when cardinality($4) > 0 then $4 else array[null::text] end) c
+             order by price_in($1, $2, $3, c, $5) desc, c limit 1) dearest
+     cross join tariffs_in($1, $3, dearest.c, $5) t
+     order by t.unit
 $$;
 create or replace function price(process text, usage jsonb) returns numeric
 language sql stable security definer set search_path = rights, pg_temp as $$

@@ -121,6 +121,7 @@ $$;
 revoke execute on all functions in schema rights from public;
 grant execute on function
     price(text, jsonb, text, text[], timestamptz),
+    price_lines(text, jsonb, text, text[], timestamptz),
     job_reserve(uuid, uuid, text, numeric, numeric, text, text[], text),
     job_settle(uuid, numeric, numeric),
     quota_refused(uuid, text, text)
