@@ -99,6 +99,18 @@ def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [operation for item in document["paths"].values() for operation in item.values()]
 
 
+def test_summaries_are_words_where_there_are_some() -> None:
+    document = mangled_tiles()
+    document["paths"]["/tiles/draw"]["post"]["description"] = "Endpoint."
+    document["paths"]["/tiles/searches"]["delete"]["description"] = "What it is, in\nwords. And more."
+    paths = merge({"catalogue": catalogue().openapi(), "tiles": document}, info=INFO)["paths"]
+    said = paths["/tiles/searches"]["delete"]
+    assert said["summary"] == "What it is, in words"
+    assert said["description"].endswith("And more.")
+    assert "description" not in paths["/tiles/draw"]["post"]
+    assert paths["/tiles/draw"]["post"]["summary"] == "Draw"
+
+
 def test_it_is_valid() -> None:
     validate(merged())
 

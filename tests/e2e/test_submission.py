@@ -151,5 +151,9 @@ def test_openapi_names_every_part(running: Running) -> None:
         page = anonymous.get("/docs", headers={"Accept": "text/html"})
     for path in ("/stac/search", "/processing/jobs", "/rights/me", "/assets/{collection}/{item}/{asset}"):
         assert path in document["paths"], sorted(document["paths"])
+    told = [(path, about) for path, item in document["paths"].items() for about in item.values() if "summary" in about]
+    assert not [path for path, about in told if about["x-service"] == "rights" and " " not in about["summary"]]
+    inside = ("/identity", "/usage", "/refusals", "/rights/derivations", "/rights/releases", "/rights/signed_grants")
+    assert not [path for path in document["paths"] if path.startswith(inside)]
     assert page.status_code == 200
     assert "https://" not in page.text.replace("https://www.w3.org", "")

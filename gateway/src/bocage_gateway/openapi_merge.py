@@ -185,6 +185,7 @@ class _Paths:
         operation.pop("servers", None)
         operation["operationId"] = self._operation_id(path, method, operation)
         operation["x-service"] = self._service
+        _said(operation)
         own = operation.get("tags") or []
         operation["tags"] = [f"{self._tag}: {own[0]}" if own and own[0].lower() != self._tag.lower() else self._tag]
         parameters = _parameters(path, [*item.get("parameters", []), *operation.get("parameters", [])])
@@ -208,6 +209,18 @@ class _Paths:
             chosen = shortened(f"{name}_{method}_{attempt}", _LONGEST_OPERATION)
         self._taken.add(chosen)
         return chosen
+
+
+_SENTENCE = re.compile(r"(.+?)\.(?:\s|$)", re.DOTALL)
+
+
+def _said(operation: Document) -> None:
+    """A summary in words: of frameworks it is a function's name, of services the first sentence of the description."""
+    description = operation.get("description", "")
+    if description == "Endpoint.":  # a library's word for all of its operations
+        del operation["description"]
+    elif sentence := _SENTENCE.match(description):
+        operation["summary"] = " ".join(sentence[1].split())
 
 
 def _parameters(path: str, declared: list[Document]) -> list[Document]:

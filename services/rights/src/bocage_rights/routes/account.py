@@ -138,6 +138,7 @@ async def own_organisation(caller: Caller, state: State) -> dict[str, Any]:
 
 @router.get("/keys", dependencies=[Depends(ACCOUNT)])
 async def list_keys(caller: Caller, state: State) -> dict[str, list[Key]]:
+    """One's own keys, without their secrets."""
     _person(caller)
     async with state.engine.connect() as connection:
         rows = await accounts.keys(connection, owner=caller.subject)
@@ -146,6 +147,7 @@ async def list_keys(caller: Caller, state: State) -> dict[str, list[Key]]:
 
 @router.post("/keys", status_code=201, dependencies=[Depends(ACCOUNT)])
 async def create_key(wanted: NewKey, caller: Caller, state: State, response: Response) -> MintedKey:
+    """Make a key that can do no more than the calling one. Its secret is in this answer and nowhere else."""
     _person(caller)
     scopes = sorted(caller.scopes) if wanted.scopes is None else sorted(set(wanted.scopes))
     if unknown := set(scopes) - accounts.PEOPLE_SCOPES:

@@ -174,6 +174,7 @@ async def list_organisations(caller: Caller, state: State) -> dict[str, Any]:
 
 @router.get("/organisations/{organisation}", dependencies=[Depends(MANAGER)])
 async def one_organisation(organisation: str, caller: Caller, state: State) -> dict[str, Any]:
+    """An organisation with its balance."""
     async with state.engine.connect() as connection:
         row = await organisation_for(connection, caller, organisation)
         balance = (await connection.execute(text("select * from balance(cast(:id as uuid))"), {"id": row.id})).one()
@@ -240,6 +241,7 @@ async def accept_on_paper(given: PaperAcceptance, caller: Caller, state: State, 
 async def list_acceptances(
     caller: Caller, state: State, organisation: Annotated[str | None, Query()] = None
 ) -> dict[str, Any]:
+    """What an organisation accepted and withdrew, newest first."""
     async with state.engine.connect() as connection:
         owner = await organisation_for(connection, caller, organisation)
         rows = await acceptances.of_organisation(connection, owner.id)
@@ -260,6 +262,7 @@ async def withdraw(organisation: str, licence: str, caller: Caller, state: State
 
 @router.post("/credits", status_code=201, dependencies=[Depends(ADMIN)])
 async def move_credits(given: Credits, caller: Caller, state: State) -> dict[str, Any]:
+    """Grant credits to an organisation, or take some back."""
     if given.amount == 0:
         raise Problem(422, "invalid-amount", "Send an amount above zero to grant, below zero to take back.")
     if given.amount < 0 and given.kind == "grant":

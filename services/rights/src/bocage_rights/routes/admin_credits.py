@@ -60,6 +60,7 @@ class NewTariff(BaseModel):
 
 @router.post("/credits/transfers", status_code=201, dependencies=[Depends(ADMIN)])
 async def transfer(given: Transfer, caller: Caller, state: State) -> dict[str, Any]:
+    """Move credits from one organisation to another."""
     async with state.engine.begin() as connection:
         source = await organisation_for(connection, caller, given.source)
         target = await organisation_for(connection, caller, given.target)
@@ -78,6 +79,7 @@ async def transfer(given: Transfer, caller: Caller, state: State) -> dict[str, A
 
 @router.post("/credits/refunds", status_code=201, dependencies=[Depends(ADMIN)])
 async def refund(given: Refund, caller: Caller, state: State) -> dict[str, Any]:
+    """Give back what a job cost, or a part of it."""
     async with state.engine.begin() as connection:
         outcome = await _called(
             connection,

@@ -132,7 +132,7 @@ async def add_rule(wanted: NewRule, caller: Caller, state: State) -> dict[str, A
     return rule_document(known[wanted.licence, wanted.effect])
 
 
-@router.post("/derivations", dependencies=[_SERVICE])
+@router.post("/derivations", dependencies=[_SERVICE], include_in_schema=False)
 async def derivation(asked: Derivation, state: State) -> dict[str, Any]:
     """What the results of a job would inherit; refuses what can have no terms, and recalled inputs. For services."""
     async with state.engine.connect() as connection:
@@ -204,7 +204,7 @@ def derivation_document(found: Mapping[str, Inherited], asked: Audience) -> dict
     return document
 
 
-@router.post("/releases", dependencies=[_SERVICE])
+@router.post("/releases", dependencies=[_SERVICE], include_in_schema=False)
 async def release(asked: Release, state: State) -> dict[str, Any]:
     """Ask again, with the results ready, whether they may be handed out; 409 `held` when not yet. For services."""
     job = releases.Asked(

@@ -65,6 +65,7 @@ def licence_document(entry: Entry, base: str) -> dict[str, Any]:
 
 @router.get("/licences", dependencies=[Depends(ANYONE)])
 async def list_licences(caller: Caller, state: State) -> dict[str, Any]:
+    """All licences, and what the caller may do under each."""
     async with state.engine.connect() as connection:
         known = await entries_for(connection, caller)
     return {"licences": [licence_document(entry, caller.public_base) for entry in known.values()]}
@@ -72,6 +73,7 @@ async def list_licences(caller: Caller, state: State) -> dict[str, Any]:
 
 @router.get("/licences/{licence}", dependencies=[Depends(ANYONE)])
 async def licence(licence: str, caller: Caller, state: State) -> dict[str, Any]:
+    """A licence, its version in force, and what the caller may do under it."""
     async with state.engine.connect() as connection:
         known = await entries_for(connection, caller)
         versions = await connection.execute(

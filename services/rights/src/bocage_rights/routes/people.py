@@ -85,6 +85,7 @@ async def create_person(wanted: NewPerson, caller: Caller, state: State, respons
 async def list_people(
     caller: Caller, state: State, organisation: Annotated[str | None, Query()] = None
 ) -> dict[str, Any]:
+    """The people of an organisation; for an administrator those of all."""
     async with state.engine.connect() as connection:
         everyone = organisation is None and caller.has("admin")
         owner = None if everyone else (await organisation_for(connection, caller, organisation)).id
@@ -181,6 +182,7 @@ async def create_key(wanted: NewKeyFor, caller: Caller, state: State, response: 
 async def list_keys(
     caller: Caller, state: State, organisation: Annotated[str | None, Query()] = None
 ) -> dict[str, Any]:
+    """The keys of an organisation's people, without their secrets."""
     async with state.engine.connect() as connection:
         everything = organisation is None and caller.has("admin")
         owner = None if everything else (await organisation_for(connection, caller, organisation)).id

@@ -102,7 +102,7 @@ async def sign(
     return said({"expiry": signed.expiry, "href": signed.hrefs[url]}, signed.charged)
 
 
-@router.delete("/signed_grants/{job}", status_code=204, dependencies=[Depends(SERVICE)])
+@router.delete("/signed_grants/{job}", status_code=204, dependencies=[Depends(SERVICE)], include_in_schema=False)
 async def end_grant(job: UUID, _caller: Caller, state: State) -> Response:
     """End what was signed for a job, before its time."""
     async with state.engine.begin() as connection:

@@ -74,6 +74,7 @@ def links(base: str, wanted: NewTileToken, token: str) -> dict[str, str]:
 
 @router.post("", status_code=201, dependencies=[Depends(ACCOUNT)])
 async def create(wanted: NewTileToken, caller: Caller, state: State, response: Response) -> TileToken:
+    """Make a token that reads tiles with the caller's rights. It is in this answer and nowhere else."""
     person_organisation(caller)
     if (caller.credential or "").startswith("login-"):
         raise Problem(
@@ -141,6 +142,7 @@ async def list_tokens(caller: Caller, state: State) -> dict[str, Any]:
 
 @router.delete("/{token_id}", status_code=204, dependencies=[Depends(ACCOUNT)])
 async def revoke(token_id: str, caller: Caller, state: State) -> Response:
+    """End a token of one's own, at once."""
     person_organisation(caller)
     async with state.engine.begin() as connection:
         done = await connection.execute(
