@@ -19,7 +19,7 @@ from bocage_gateway.credentials import credential_of
 from bocage_gateway.exchange import Exchange
 from bocage_gateway.forwarder import Transfer
 from bocage_gateway.health import Health
-from bocage_gateway.metering import BYTES_COUNT, Meter, Metering, collection_of
+from bocage_gateway.metering import BYTES_COUNT, SIGNING, Meter, Metering, collection_of
 from bocage_gateway.routes import SERVICES, Route, check_path, route_of
 from bocage_gateway.settings import GatewaySettings
 from bocage_gateway.upstream import Upstream
@@ -175,7 +175,7 @@ class Metered:
         if meter is None:
             meter = self._by_address()
         self._meter = meter
-        meter.check(time.time(), bytes_count=self._bytes)
+        meter.check(time.time(), bytes_count=self._bytes or self._scope["raw_path"].startswith(SIGNING))
         meter.begin()
         self._entered = False
 

@@ -30,6 +30,8 @@ _Key = tuple[str, str]
 
 BYTES_COUNT = frozenset({b"assets", b"tiles", b"stac"})
 """First segments of the paths whose answers' bytes are counted."""
+SIGNING = (b"/rights/sign", b"/rights/sas/")
+"""Where paths begin that give away bytes which a bucket sends: a limit on bytes closes them too."""
 
 
 def collection_of(raw_path: bytes) -> str | None:
