@@ -160,6 +160,16 @@ def test_a_withdrawal_holds_what_runs_and_a_recall_follows_the_lineage(campaign:
         assert again["action"] == "accept"
         until(20, lambda: ended(client, job))
         assert client.get(place).status_code == 200
+        rows = [
+            x
+            for x in campaign.admin("audit", "list", "--kind", "job", "--limit", "1000")["audit"]
+            if job in x["target"]
+        ]
+        assert [(x["action"], x["actor"]) for x in rows] == [
+            ("job.held", "service:processing"),
+            ("lineage.created", "service:processing"),
+        ]
+        assert campaign.licence in rows[0]["detail"]["because"][0]
         result = f"/assets/hillshade/{job}/hillshade"
         assert client.get(result).status_code == 200
         signed = client.get("/rights/sign", params={"url": f"{campaign.running.url}{result}"})

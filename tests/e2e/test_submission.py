@@ -141,6 +141,10 @@ def test_a_second_organisation_by_the_command_alone(running: Running) -> None:
         assert Decimal(str(balance["balance"]["reserved"])) == 0
         assert Decimal(str(balance["balance"]["settled"])) > 0
         assert "LicenseRef-Bocage-Demonstration" in client.get("/rights/me").text
+    told = command("ledger", "--job", job["jobID"], key=key)
+    assert [entry["kind"] for entry in told["entries"]] == ["settle", "reserve"]
+    assert told["entries"] == command("ledger", "--job", job["jobID"], "--org", organisation["slug"])["entries"]
+    command("ledger", "--org", "platform-operator", key=key, code=1)
     assert command("admin", "key", "revoke", minted["id"])
     command("whoami", key=key, code=3)
 

@@ -1,4 +1,4 @@
-"""What one may use and has used: quotas, usage."""
+"""What one may use, has used and has paid: quotas, usage, ledger."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _FIGURES = ["requests", "bytes", "jobs", "credits", "km2"]
 def register(app: typer.Typer) -> None:
     app.command()(quotas)
     app.command()(usage)
+    app.command()(ledger)
 
 
 def quotas(context: typer.Context, json: AsJson = False) -> None:
@@ -46,6 +47,26 @@ def usage(
         return
     found = transport.get(path)
     terminal_of(context).table(found, found["usage"], [*groups, *_FIGURES])
+
+
+def ledger(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="How many entries.", min=1, max=1000)] = 100,
+    job: Annotated[str | None, typer.Option(help="Of this job alone.")] = None,
+    org: Annotated[str | None, typer.Option(help="Another organisation's, for administrators.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    json: AsJson = False,
+) -> None:
+    """The credits of your organisation: what moved them, newest first."""
+    transport = connection(context).transport
+    given = {"job": job, "organisation": org}
+    params: dict[str, str | int] = {"limit": limit} | {name: value for name, value in given.items() if value}
+    if csv and not terminal_of(context).as_json:
+        sys.stdout.write(transport.send("GET", "/rights/ledger", params=params, headers={"Accept": "text/csv"}).text)
+        return
+    found = transport.get("/rights/ledger", params=params)
+    terminal_of(context).say(", ".join(f"{name}: {value}" for name, value in found["balance"].items()))
+    terminal_of(context).table(found, found["entries"], ["id", "at", "kind", "amount", "job", "reason"])
 
 
 def _plain(value: str) -> str:

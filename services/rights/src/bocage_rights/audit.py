@@ -33,7 +33,7 @@ _HEAD = text("select seq, encode(hash, 'hex') as hash from audit where seq is no
 async def note(
     connection: AsyncConnection, kind: Kind, action: str, target: str, detail: Mapping[str, Any], actor: str
 ) -> None:
-    """A row for what no table shows: a refused job, a delivered register."""
+    """A row for what no table shows: a refused job, held results, a delivered register."""
     await connection.execute(
         text("select audit_note(:kind, :action, :target, cast(:detail as jsonb), :actor)"),
         {"kind": kind, "action": action, "target": target, "detail": json.dumps(dict(detail)), "actor": actor},

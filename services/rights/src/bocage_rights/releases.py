@@ -13,7 +13,7 @@ from bocage_kit.licences import decide, item_licences
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bocage_rights import recalls
+from bocage_rights import audit, recalls
 from bocage_rights.catalogue import find
 from bocage_rights.registry import entries
 from bocage_rights.required import required
@@ -113,6 +113,14 @@ async def record(connection: AsyncConnection, asked: Asked) -> Literal["released
         )
         new += added.rowcount
     return "released" if new or not asked.inputs else "replay"
+
+
+async def note_hold(connection: AsyncConnection, asked: Asked, found: Hindrance, actor: str) -> None:
+    """Chain that results are held, and why: once for each reason, however often it is asked."""
+    target, detail = f"job:{asked.job}", {"owner": asked.owner, "because": found.sentences}
+    last = text("select detail from audit where kind = 'job' and target = :target order by id desc limit 1")
+    if (await connection.execute(last, {"target": target})).scalar_one_or_none() != detail:
+        await audit.note(connection, "job", "job.held", target, detail, actor)
 
 
 def references(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -205,7 +205,7 @@ def derivation_document(found: Mapping[str, Inherited], asked: Audience) -> dict
 
 
 @router.post("/releases", dependencies=[_SERVICE], include_in_schema=False)
-async def release(asked: Release, state: State) -> dict[str, Any]:
+async def release(asked: Release, caller: Caller, state: State) -> dict[str, Any]:
     """Ask again, with the results ready, whether they may be handed out; 409 `held` when not yet. For services."""
     job = releases.Asked(
         job=str(asked.job),
@@ -220,6 +220,7 @@ async def release(asked: Release, state: State) -> dict[str, Any]:
         hindered = await releases.hindrance(connection, job, asked.public_base)
         if hindered is None:
             return {"job": job.job, "outcome": await releases.record(connection, job)}
+        await releases.note_hold(connection, job, hindered, caller.subject)
     raise Problem(
         409,
         "held",

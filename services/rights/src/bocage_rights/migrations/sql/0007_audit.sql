@@ -19,6 +19,7 @@ create table audit (
 create index audit_unsealed on audit (xid, id) where seq is null;
 create index on audit (at);
 create index on audit (actor, id);
+create index on audit (target, id) where kind = 'job';
 
 -- The time and the transaction are the database's own word. One change is allowed: the seal, once.
 create function guard_audit() returns trigger language plpgsql as $$
@@ -119,6 +120,7 @@ select attach_audit('recall', '{"kind": "administration", "key": ["collection", 
 select attach_audit('plan', '{"kind": "money", "key": ["name"]}');
 select attach_audit('plan_assignment', '{"kind": "money", "key": ["plan"], "actor": "assigned_by"}');
 select attach_audit('quota', '{"kind": "money", "key": ["id"], "actor": "set_by"}');
+select attach_audit('lineage', '{"kind": "job", "key": ["job", "input_collection", "input_item"]}');
 select attach_audit('signed_grant', '{"kind": "job", "key": ["job"]}');
 
 create function audit_time(p_at timestamptz) returns text language sql stable as $$
