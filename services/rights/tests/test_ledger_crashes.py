@@ -73,7 +73,9 @@ class Machine:
 
     def kill_database(self) -> None:
         """The postmaster and all that it has started, at once."""
-        doomed = [psutil.Process(self.server.pid), *psutil.Process(self.server.pid).children(recursive=True)]
+        postmaster = psutil.Process(self.server.pid)
+        postmaster.suspend()  # or a child that it makes meanwhile outlives it, and waits for the dead for ever
+        doomed = [postmaster, *postmaster.children(recursive=True)]
         for process in doomed:
             try:
                 process.send_signal(signal.SIGKILL)
