@@ -95,7 +95,20 @@ async def permit(connection: AsyncConnection, state: RightsState, caller: Identi
     raise refusal(decision, wanted.licences, terms)
 
 
-def check_writable(found: Found, caller: Identity) -> None:
+def writable(found: Found | None, caller: Identity, collection: str, item: str) -> Found:
+    """`found`, when the caller may upload to it. Raises the 404 or 403 that says why not.
+
+    Who may not write is told so before the item is looked at: the answer tells nothing of hidden ones.
+    """
+    if found is None or not Found(found.collection, None).seen_by(caller):
+        raise not_found(f"The collection {collection}")
+    _check_writable(found, caller)
+    if not found.seen_by(caller):
+        raise not_found(f"The item {collection}/{item}")
+    return found
+
+
+def _check_writable(found: Found, caller: Identity) -> None:
     """Raises the 403 that says why the caller uploads nothing here."""
     if found.writable_by(caller):
         return

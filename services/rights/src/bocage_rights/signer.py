@@ -17,16 +17,16 @@ from bocage_kit.urls import asset_of, asset_url
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bocage_rights.catalogue import Found
+from bocage_rights.catalogue import Found, find
 from bocage_rights.located import (
     STORE_FIELD,
     Located,
-    check_writable,
     checked_upload_key,
     located,
     missing,
     permit,
     seen,
+    writable,
 )
 from bocage_rights.object_stores import bucket_of
 from bocage_rights.registry import Entry, entries_for
@@ -101,8 +101,7 @@ class Signer:
                 name, store = self._place(url)
                 if isinstance(name, str):
                     name = _uploaded_name(name)
-                found = await self._found(name[0], name[1], not_found(f"The collection {name[0]}"))
-                check_writable(found, self.caller)
+                found = writable(await find(self.connection, name[0], name[1]), self.caller, name[0], name[1])
                 key = checked_upload_key(*name)
                 own_store = found.collection.get(STORE_FIELD)
                 if store is not None and store != own_store:

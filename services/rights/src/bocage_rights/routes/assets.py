@@ -12,7 +12,7 @@ from bocage_kit.access import ACCOUNT_OR_LINK, ANYONE_OR_LINK, Caller
 from bocage_kit.audience import ORGANISATION_FIELD
 from bocage_kit.identity import Identity, Level
 from bocage_kit.licences import decide
-from bocage_kit.problems import Problem, not_found
+from bocage_kit.problems import Problem
 from bocage_kit.store import BadKey, Stored, upload_key
 from bocage_kit.urls import asset_url
 from fastapi import APIRouter, Depends, Request, Response
@@ -26,12 +26,12 @@ from bocage_rights.delivery import deliver, file_name, media_type_of
 from bocage_rights.located import (
     STORE_FIELD,
     Located,
-    check_writable,
     checked_upload_key,
     located,
     missing,
     permit,
     seen,
+    writable,
 )
 from bocage_rights.object_stores import CHARGED_BYTES, bucket_of
 from bocage_rights.registry import entries_for, levels
@@ -195,13 +195,7 @@ async def upload(
         raise Problem(422, "invalid-checksum", "Content-SHA256 holds 64 hexadecimal digits.")
     settings = state.settings
     async with state.engine.connect() as connection:
-        found = await find(connection, collection, item)
-        # Who may not write is told so before the item is looked at: the answer tells nothing of hidden ones.
-        if found is None or not Found(found.collection, None).seen_by(caller):
-            raise not_found(f"The collection {collection}")
-        check_writable(found, caller)
-        if not found.seen_by(caller):
-            raise not_found(f"The item {collection}/{item}")
+        found = writable(await find(connection, collection, item), caller, collection, item)
         if found.collection.get(STORE_FIELD) is not None:
             raise Problem(
                 409,

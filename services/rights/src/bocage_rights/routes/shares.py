@@ -120,7 +120,7 @@ def _unreachable() -> Problem:
 @router.post("", dependencies=[Depends(ACCOUNT)])
 async def share(wanted: ShareWith, caller: Caller, state: State) -> Shares:
     """Let people and organisations see an item of one's own. They still need its licences to use it."""
-    named = await _resolved(state, wanted)
+    named = await _resolved(state, caller, wanted)
     return await _changed(state, caller, wanted.collection, wanted.item, lambda before: before | named)
 
 
@@ -147,7 +147,7 @@ async def unshare(
     if not (person or organisation):
         return await _changed(state, caller, collection, item, lambda _before: set())
     wanted = ShareWith(collection=collection, item=item, people=person or [], organisations=organisation or [])
-    named = await _resolved(state, wanted)
+    named = await _resolved(state, caller, wanted)
     return await _changed(state, caller, collection, item, lambda before: before - named)
 
 
@@ -171,8 +171,13 @@ def _person(caller: Identity) -> None:
         raise Problem(403, "person-required", "Only a person's own key can do this.")
 
 
-async def _resolved(state: RightsState, wanted: ShareWith) -> set[str]:
-    """The names as they stand on an item. Raises one 404 for whatever is not known or ambiguous."""
+async def _resolved(state: RightsState, caller: Identity, wanted: ShareWith) -> set[str]:
+    """The names as they stand on an item. Raises one 404 for whatever is not known or ambiguous.
+
+    Only who has something to share learns whether a name is known.
+    """
+    _person(caller)
+    await _Items(state, caller).shared(wanted.collection, wanted.item)
     found: set[str] = set()
     async with state.engine.connect() as connection:
         for reference in wanted.people:
