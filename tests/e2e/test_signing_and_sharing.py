@@ -143,6 +143,8 @@ def test_sharing_shows_and_grants_nothing(running: Running, kept: str) -> None:
         assert company.get("/rights/shares", params=asked).status_code == 403
         body = {**asked, "people": [me["subject"]]}
         assert company.post("/rights/shares", json=body).status_code == 403
+        guess = {**asked, "people": ["nobody@example.org"]}
+        assert company.post("/rights/shares", json=guess).status_code == 403, "says nothing of who is known here"
         assert anybody.post("/rights/shares", json=body).status_code == 401
         code, told = command(running, "share", kept, "--revoke")
         assert code == 0 and told["organisations"] == []

@@ -36,7 +36,7 @@ def _item(collection: str, name: str, links: list[dict[str, str]], **properties:
 
 @pytest.fixture(params=["0002", "0007"], ids=["before", "empty-places"])
 def old(request: pytest.FixtureRequest, database: TestDatabase) -> TestDatabase:
-    """With rows of that time. Revisions 0003 to 0007 were empty places once: then the version says more than is there."""
+    """With rows of that time. Revisions 0003 to 0007 were empty once: then the version says more than is there."""
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
         connection.execute("drop schema rights cascade")
         connection.execute("create schema rights authorization bocage_rights")
@@ -105,7 +105,7 @@ def test_everything_goes_on(old: TestDatabase) -> None:
         assert one("select count(*) > 0 from audit where action = 'person.deleted'") is True
     with psycopg.connect(old.url("processing")) as connection:
         for call in ("rights.price('dsm', '{\"megapixels\": 1}', 'public', '{}', now())", "rights.take('[]')"):
-            connection.execute(f"select {call}")  # noqa: S608
+            connection.execute(f"select {call}")
 
 
 def test_an_outline_without_an_area_stops_no_register(database: TestDatabase) -> None:

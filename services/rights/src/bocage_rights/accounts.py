@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from bocage_kit.identity import Identity
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -230,10 +231,15 @@ async def revoke_key(connection: AsyncConnection, identifier: str) -> None:
     )
 
 
-async def revoke_key_and_descendants(connection: AsyncConnection, identifier: str, *, everybody: bool) -> None:
-    """The key and, transitively, what it made; keys of other people only when `everybody`."""
+async def revoke_key_and_descendants(connection: AsyncConnection, identifier: str, caller: Identity) -> None:
+    """The key and, transitively, what it made: of other people those whom the caller manages."""
     await connection.execute(
-        text("select revoke_key_and_descendants(:id, :everybody)"), {"id": identifier, "everybody": everybody}
+        text("select revoke_key_and_descendants(:id, :everybody, cast(:organisation as uuid))"),
+        {
+            "id": identifier,
+            "everybody": caller.has("rights:manage"),
+            "organisation": None if caller.has("admin") else caller.organisation,
+        },
     )
 
 

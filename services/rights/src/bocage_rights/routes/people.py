@@ -204,7 +204,7 @@ async def revoke_key(key_id: str, caller: Caller, state: State, descendants: boo
             raise not_found(f"The key {key_id}")
         await _check_not_above(connection, caller, row.person)
         if descendants:
-            await accounts.revoke_key_and_descendants(connection, row.id, everybody=True)
+            await accounts.revoke_key_and_descendants(connection, row.id, caller)
         else:
             await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)

@@ -29,4 +29,5 @@ def upgrade() -> None:
         if connection.execute("select to_regclass(%s)", (f"rights.{table}",)).fetchone() == (None,):
             for name in files:
                 connection.execute((_SQL / f"{name}.sql").read_text())
-    connection.execute((_SQL / "0008_taken.sql").read_text())
+    for name in ("0008_keys", "0008_taken"):
+        connection.execute((_SQL / f"{name}.sql").read_text())
