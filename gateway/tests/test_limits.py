@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime
 
 from bocage_gateway.limits import Policy, Window, bounds, policy_header
@@ -85,8 +86,25 @@ def test_whose_address_is_counted() -> None:
     assert behind.caller(told, "10.0.0.1") == "192.0.2.7", "what a caller writes itself does not count"
     assert behind.caller(told, "203.0.113.5") == "203.0.113.5"
     standard = [(b"forwarded", b'for="[2001:db8::1]:4711";proto=https, for=10.0.0.9')]
-    assert behind.caller(standard, "10.0.0.1") == "2001:db8::1"
+    assert behind.caller(standard, "10.0.0.1") == "2001:db8::/64"
     assert behind.caller([], "10.0.0.1") == "10.0.0.1"
+
+
+def test_a_caller_behind_a_proxy_chooses_no_address() -> None:
+    """The proxy writes X-Forwarded-For and passes on a Forwarded that it knows nothing of."""
+    behind = PublicAddress(trusted_proxies=("10.0.0.0/8",))
+    by_proxy = (b"x-forwarded-for", b"192.0.2.7")
+    for forged in (b"for=6.6.6.6", b'for="[2001:db8::1]"', b"for=unknown;by=_x"):
+        assert behind.caller([(b"forwarded", forged), by_proxy], "10.0.0.1") == "10.0.0.1"
+    assert behind.caller([(b"forwarded", b"for=192.0.2.7"), by_proxy], "10.0.0.1") == "192.0.2.7"
+    assert behind.caller([(b"x-forwarded-for", b"6.6.6.6"), by_proxy], "10.0.0.1") == "192.0.2.7"
+
+
+@given(bits=st.integers(0, 2**64 - 1))
+def test_a_subscriber_of_version_six_has_one_address(bits: int) -> None:
+    told = str(ipaddress.IPv6Address((0x20010DB8 << 96) + bits))
+    assert PublicAddress().caller([], told) == "2001:db8::/64"
+    assert PublicAddress().caller([], "::ffff:192.0.2.7") == "192.0.2.7"
 
 
 def test_the_policy_reads_as_the_standard_says() -> None:
