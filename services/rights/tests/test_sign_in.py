@@ -300,6 +300,28 @@ def test_a_person_with_the_address_is_linked(rights: Rights, login: Provider) ->
     assert (taken.status_code, taken.json()["code"]) == (409, "domain-taken")
 
 
+def test_an_address_given_to_somebody_else_brings_no_account(rights: Rights, login: Provider) -> None:
+    """Who leaves keeps the account; who gets the address later waits, until the managers say that it is the same."""
+    lab = organisation(rights, email_domains=[f"{uuid.uuid4().hex[:8]}.example.fr"])
+    email = f"contact@{lab['email_domains'][0]}"
+    wanted = {"name": "First", "organisation": lab["id"], "email": email}
+    person = rights.call("admin", "POST", "/rights/admin/people", json=wanted).json()["id"]
+    first, later = (
+        login.token(sub=uuid.uuid4().hex, email=email, email_verified=True, name=name) for name in ("First", "Later")
+    )
+    assert bearer(rights, first).json()["subject"] == person
+    assert bearer(rights, later).json()["code"] == "account-pending"
+    assert bearer(rights, first).json()["subject"] == person
+    rows = rights.call("admin", "GET", "/rights/admin/people", params={"organisation": lab["id"]}).json()["people"]
+    assert sorted((row["name"], row["state"]) for row in rows) == [("First", "active"), ("Later", "pending")]
+    waiting = next(row["id"] for row in rows if row["state"] == "pending")
+    assert rights.call("admin", "DELETE", f"/rights/admin/people/{waiting}").status_code == 204
+    path = f"/rights/admin/people/{person}"
+    assert rights.call("admin", "PATCH", path, json={"email": email}).status_code == 200
+    assert bearer(rights, later).json()["subject"] == person, "the managers gave the account to whoever has the address"
+    assert bearer(rights, first).json()["code"] == "account-pending"
+
+
 def test_many_first_logins_make_one_person(rights: Rights, login: Provider) -> None:
     domain = f"{uuid.uuid4().hex[:8]}.example.fr"
     lab = organisation(rights, email_domains=[domain])

@@ -141,6 +141,10 @@ async def erase_person(connection: AsyncConnection, identifier: str) -> None:
     await connection.execute(text("delete from person where id = cast(:id as uuid)"), {"id": identifier})
 
 
+async def forget_logins(connection: AsyncConnection, identifier: str) -> None:
+    await connection.execute(text("delete from person_login where person = cast(:id as uuid)"), {"id": identifier})
+
+
 async def contacts(connection: AsyncConnection, organisation: str) -> Sequence[Row[Any]]:
     """Whom the people of an organisation may ask: those who manage it."""
     query = text("""select name, role, email from person where organisation = cast(:id as uuid) and state = 'active'
