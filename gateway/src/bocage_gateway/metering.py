@@ -180,10 +180,13 @@ class Metering:
         self._collections[collection] = None
         if len(self._collections) > _MOST_COLLECTIONS:
             self._collections.popitem(last=False)
-        unnamed = self._lines.get((meter.organisation, meter.person, service, None, meter.project))
+        nameless = (meter.organisation, meter.person, service, None, meter.project)
         line = (meter.organisation, meter.person, service, collection, meter.project)
-        if unnamed is not None and unnamed[0] and (line in self._lines or len(self._lines) < _REMEMBERED):
-            unnamed[0] -= 1
+        counted = self._lines.get(nameless)
+        if counted is not None and counted[0]:  # else a flush has taken it in between
+            counted[0] -= 1
+            if counted == [0, 0]:
+                del self._lines[nameless]
             self._lines.setdefault(line, [0, 0])[0] += 1
 
     async def run(self) -> None:

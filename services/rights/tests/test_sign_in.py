@@ -35,6 +35,7 @@ class Provider:
         self.keys: list[Any] = [RSAKey.generate_key(2048, parameters={"kid": "first"}, private=True)]
         self.asked: list[str] = []
         self.down = self.endless = False
+        self.seconds = 0.0
         self.issuer_told: str | None = None
         self.userinfo: dict[str, Any] | None = None
         provider = self
@@ -42,6 +43,7 @@ class Provider:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked.append(self.path)
+                time.sleep(provider.seconds)
                 document = provider.document(self.path)
                 self.send_response(503 if provider.down else 200 if document is not None else 404)
                 self.end_headers()
@@ -175,6 +177,21 @@ async def test_keys_change_and_old_ones_are_dropped(provider: Provider) -> None:
     for _ in range(50):
         await refused(known, provider.token(None, {"kid": uuid.uuid4().hex}))
     assert len(provider.asked) == asked, "made-up key ids make nobody ask"
+
+
+async def test_made_up_keys_hold_nobody_up(provider: Provider) -> None:
+    """While a slow provider is asked for a key that nobody has, whoever shows a good token goes in."""
+    providers = Providers([provider.issuer], AUDIENCE, refetch_seconds=0.0)
+    good = provider.token()
+    assert (await providers.claims(good)).subject == "s"
+    provider.seconds = 1.0
+    asking = asyncio.create_task(providers.claims(provider.token(None, {"kid": "made-up"})))
+    await asyncio.sleep(0.2)
+    started = time.monotonic()
+    assert (await providers.claims(good)).subject == "s"
+    assert time.monotonic() - started < 0.5 and not asking.done()
+    with pytest.raises(InvalidToken):
+        await asking
 
 
 async def test_a_provider_that_fails_says_nothing_of_a_token(provider: Provider) -> None:
