@@ -56,6 +56,22 @@ def test_counts_of_other_gateways_come_with_a_flush() -> None:
     assert window.used("day", tomorrow) == 2, "a new day begins with what is not handed over yet"
 
 
+def test_who_is_refused_for_what_others_took_is_let_in_again() -> None:
+    """Refused requests are not counted, so that no flush tells of the others: their minute ends all the same."""
+    now = at(2026, 5, 4, 12)
+    window = Window(now)
+    window.add(1)
+    window.begin_flush()
+    window.confirm({"minute": 15}, now + 1)
+    assert window.used("minute", now + 1) == 15
+    wait = window.ends("minute", now + 1)
+    assert 60 <= wait <= 62
+    window.advance(now + 30)
+    assert window.used("minute", now + 30) == 15
+    window.advance(now + 1 + wait)
+    assert window.used("minute", now + 1 + wait) == 0
+
+
 def test_what_is_counted_here_alone_ends_with_its_period() -> None:
     now = at(2026, 1, 31, 23, 59)
     window = Window(now)
