@@ -64,13 +64,16 @@ class PublicAddress:
         return next((hop for hop in reversed(plain) if not self._trusts(hop)), plain[0] if plain else None)
 
     def _trusts(self, peer: str | None) -> bool:
-        if peer is None:
-            return False
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in ipaddress.ip_network(network, strict=False) for network in self.trusted_proxies)
+        return peer is not None and _within(peer, self.trusted_proxies)
+
+
+@lru_cache(4096)
+def _within(peer: str, networks: tuple[str, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
 
 
 def _plain(hop: str) -> str:
