@@ -146,7 +146,8 @@ class Door:
             )
             await transfer.run(inside.upstreams[route.service])
         except Problem as problem:
-            await problems.response(problem, request_id)(scope, receive, metered.dressing(request_id))
+            refused = metered.refused(problem)
+            await problems.response(refused, request_id)(scope, receive, metered.dressing(request_id))
         finally:
             metered.leave()
 
@@ -188,6 +189,15 @@ class Metered:
         if not self._entered and self._meter is not None:
             self._entered = True
             self._metering.end(self._meter, self._service, self._collection)
+
+    def refused(self, problem: Problem) -> Problem:
+        """`problem`, or that of the limit of the address from which wrong credentials come without end."""
+        if self._meter is None and problem.status < 500:
+            try:
+                self.admit(None)
+            except Problem as limit:
+                return limit
+        return problem
 
     async def send(self, message: Message) -> None:
         meter = self._meter

@@ -129,6 +129,8 @@ class Metering:
     def __init__(self, rights: Upstream) -> None:
         self._rights = rights
         self._holders: OrderedDict[_Key, Holder] = OrderedDict()
+        # Apart from the accounts: who comes from many addresses must not push out what accounts have used.
+        self._of_addresses: OrderedDict[_Key, Holder] = OrderedDict()
         self._addresses: OrderedDict[str, Meter] = OrderedDict()
         self._anonymous: Mapping[str, Any] = {"person": "anonymous"}
         self._lines: dict[_Line, list[int]] = {}
@@ -142,7 +144,7 @@ class Metering:
         limits = []
         for each in told.get("policies", ()):
             policy = _policy(each)
-            holder = self._holder((policy.counted, names[policy.counted]), now)
+            holder = _holder(self._holders, (policy.counted, names[policy.counted]), now)
             if holder.new:
                 holder.of(policy.unit).learn({policy.period: int(each["used"])}, now)
             limits.append((policy, holder))
@@ -159,7 +161,7 @@ class Metering:
     def address(self, address: str) -> Meter:
         meter = self._addresses.get(address)
         if meter is None:
-            holder = self._holder(("address", address), time.time())
+            holder = _holder(self._of_addresses, ("address", address), time.time())
             limits = [(_policy(each), holder) for each in self._anonymous.get("policies", ())]
             meter = self._addresses[address] = Meter(self._anonymous, limits, shared=False)
             if len(self._addresses) > _REMEMBERED:
@@ -227,12 +229,12 @@ class Metering:
         ]
         warnings = [each for meter in self._touched.values() for each in meter.warnings(now)]
         self._lines, self._touched = {}, {}
-        for (counted, _), holder in self._holders.items():
-            for window in (holder.requests, holder.bytes):
-                if counted == "address":
-                    window.keep(now)
-                else:
-                    window.begin_flush()
+        for holder in self._of_addresses.values():
+            holder.requests.keep(now)
+            holder.bytes.keep(now)
+        for holder in self._holders.values():
+            holder.requests.begin_flush()
+            holder.bytes.begin_flush()
         return {"id": str(uuid.uuid4()), "counts": counts, "warnings": warnings[:_MOST_WARNINGS]}
 
     async def _send(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -241,21 +243,27 @@ class Metering:
                 "POST", "/usage", [("content-type", "application/json")], json.dumps(batch).encode(), replayable=True
             )
             async with response:
-                document = json.loads(await response.read())
+                content = await response.read()
+        if 400 <= response.status < 500:
+            # Sent again it would be refused again, and nothing would be counted any more.
+            _log.error("counts were refused and are lost", extra={"status": response.status})
+            return []
+        document = json.loads(content)
         if response.status != 200:
             raise ValueError(f"status {response.status}")
         used: list[dict[str, Any]] = document["used"]
         return used
 
-    def _holder(self, key: _Key, now: float) -> Holder:
-        holder = self._holders.get(key)
-        if holder is None:
-            holder = self._holders[key] = Holder(now)
-            if len(self._holders) > _REMEMBERED:
-                self._holders.popitem(last=False)
-        else:
-            self._holders.move_to_end(key)
-        return holder
+
+def _holder(holders: OrderedDict[_Key, Holder], key: _Key, now: float) -> Holder:
+    holder = holders.get(key)
+    if holder is None:
+        holder = holders[key] = Holder(now)
+        if len(holders) > _REMEMBERED:
+            holders.popitem(last=False)
+    else:
+        holders.move_to_end(key)
+    return holder
 
 
 def _policy(told: Mapping[str, Any]) -> Policy:

@@ -190,11 +190,17 @@ async def _resolved(state: RightsState, caller: Identity, wanted: ShareWith) -> 
     return found
 
 
+# As with logins: whose domain an address has says who its people are, and nobody else takes what is meant for them.
+_BY_ADDRESS = """lower(p.email) = lower(:value) and not exists (
+    select from email_domain d
+     where d.domain = lower(split_part(p.email, '@', 2)) and d.organisation <> p.organisation)"""
+
+
 async def _person_id(connection: AsyncConnection, reference: str) -> str:
-    by = "id::text = lower(:value)" if _UUID.match(reference) else "lower(email) = lower(:value)"
+    by = "p.id::text = lower(:value)" if _UUID.match(reference) else _BY_ADDRESS
     rows = (
         await connection.execute(
-            text(f"select id::text from person where {by} and state = 'active' limit 2"),  # noqa: S608
+            text(f"select p.id::text from person p where {by} and p.state = 'active' limit 2"),  # noqa: S608
             {"value": reference},
         )
     ).all()
