@@ -193,17 +193,3 @@ def test_a_batch_counts_once(database: Any, repeated: bool) -> None:
         assert {(row[2], row[3], row[4]) for row in used} == {
             (period, *((3, 5) if repeated else (6, 10))) for period in ("minute", "day", "month", "quarter")
         }
-
-
-def test_names_that_nobody_has_are_not_entered(opened: Opened) -> None:
-    """Else a stranger could fill the statements, and learn from them which names are hidden."""
-    client, keys = opened
-    researcher = {"X-API-Key": keys["researcher"]}
-    for number in range(5):
-        assert client.get(f"/assets/nothing{number}/item/asset", headers=researcher).status_code == 404
-
-    def rows() -> list[dict[str, Any]]:
-        told = client.get("/rights/usage", params={"by": ["service", "collection"]}, headers=researcher).json()
-        return [row for row in told["usage"] if row["service"] == "assets"]
-
-    wait_until(lambda: [(row["collection"], row["requests"]) for row in rows()] == [(None, 5)], 5)

@@ -231,6 +231,20 @@ def test_nothing_hidden_is_counted(canary: Canary) -> None:
         assert listed["numberMatched"] == 1
 
 
+def test_no_statement_names_what_is_hidden(running: Running, canary: Canary) -> None:
+    """Also not when others, who may see it, have just been counted under that name."""
+    hidden = canary.targets[0].collection
+    with running.client(canary.keepers) as keeper:
+        for client in (keeper, *canary.onlookers.values(), keeper):
+            client.get(f"/stac/collections/{hidden}")
+        time.sleep(2)
+        path = "/rights/usage?by=collection&by=service"
+        assert hidden in keeper.get(path).text
+        for who in ("researcher", "company", "manager"):
+            told = canary.onlookers[who].get(path)
+            assert told.status_code == 200 and hidden not in told.text
+
+
 def test_the_keepers_see_it_by_the_same_questions(running: Running, canary: Canary) -> None:
     """Else the walk would prove nothing."""
     asker = Asker(canary.document)
