@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime
 
 from bocage_gateway.limits import Policy, Window, bounds, policy_header
@@ -55,6 +56,22 @@ def test_counts_of_other_gateways_come_with_a_flush() -> None:
     assert window.used("day", tomorrow) == 2, "a new day begins with what is not handed over yet"
 
 
+def test_who_is_refused_for_what_others_took_is_let_in_again() -> None:
+    """Refused requests are not counted, so that no flush tells of the others: their minute ends all the same."""
+    now = at(2026, 5, 4, 12)
+    window = Window(now)
+    window.add(1)
+    window.begin_flush()
+    window.confirm({"minute": 15}, now + 1)
+    assert window.used("minute", now + 1) == 15
+    wait = window.ends("minute", now + 1)
+    assert 60 <= wait <= 62
+    window.advance(now + 30)
+    assert window.used("minute", now + 30) == 15
+    window.advance(now + 1 + wait)
+    assert window.used("minute", now + 1 + wait) == 0
+
+
 def test_what_is_counted_here_alone_ends_with_its_period() -> None:
     now = at(2026, 1, 31, 23, 59)
     window = Window(now)
@@ -85,8 +102,25 @@ def test_whose_address_is_counted() -> None:
     assert behind.caller(told, "10.0.0.1") == "192.0.2.7", "what a caller writes itself does not count"
     assert behind.caller(told, "203.0.113.5") == "203.0.113.5"
     standard = [(b"forwarded", b'for="[2001:db8::1]:4711";proto=https, for=10.0.0.9')]
-    assert behind.caller(standard, "10.0.0.1") == "2001:db8::1"
+    assert behind.caller(standard, "10.0.0.1") == "2001:db8::/64"
     assert behind.caller([], "10.0.0.1") == "10.0.0.1"
+
+
+def test_a_caller_behind_a_proxy_chooses_no_address() -> None:
+    """The proxy writes X-Forwarded-For and passes on a Forwarded that it knows nothing of."""
+    behind = PublicAddress(trusted_proxies=("10.0.0.0/8",))
+    by_proxy = (b"x-forwarded-for", b"192.0.2.7")
+    for forged in (b"for=6.6.6.6", b'for="[2001:db8::1]"', b"for=unknown;by=_x"):
+        assert behind.caller([(b"forwarded", forged), by_proxy], "10.0.0.1") == "10.0.0.1"
+    assert behind.caller([(b"forwarded", b"for=192.0.2.7"), by_proxy], "10.0.0.1") == "192.0.2.7"
+    assert behind.caller([(b"x-forwarded-for", b"6.6.6.6"), by_proxy], "10.0.0.1") == "192.0.2.7"
+
+
+@given(bits=st.integers(0, 2**64 - 1))
+def test_a_subscriber_of_version_six_has_one_address(bits: int) -> None:
+    told = str(ipaddress.IPv6Address((0x20010DB8 << 96) + bits))
+    assert PublicAddress().caller([], told) == "2001:db8::/64"
+    assert PublicAddress().caller([], "::ffff:192.0.2.7") == "192.0.2.7"
 
 
 def test_the_policy_reads_as_the_standard_says() -> None:

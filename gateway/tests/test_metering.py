@@ -131,6 +131,32 @@ def test_counts_reach_the_statement(opened: Opened) -> None:
     assert client.get(f"/rights/usage?organisation={owner}", headers=admin).json()["organisation"] == owner
 
 
+def test_names_that_callers_make_up_are_kept_nowhere(opened: Opened, database: Any) -> None:
+    """Else anybody could fill the database with collections that are none."""
+    client, keys = opened
+    researcher = {"X-API-Key": keys["researcher"]}
+    made = {f"made-up-{uuid.uuid4().hex}" for _ in range(40)}
+    for name in made:
+        assert client.get(f"/assets/{name}/i/a").status_code == 404
+        assert client.get(f"/assets/{name}/i/a", headers=researcher).status_code == 404
+    time.sleep(2.2)
+    with psycopg.connect(database.url("rights")) as connection:
+        rows = connection.execute(
+            "select collection, sum(requests)::int from rights.usage_count where service = 'assets' group by 1"
+        ).fetchall()
+    assert [name for name, _ in rows] == [None] and rows[0][1] >= 80
+
+
+def test_wrong_credentials_are_counted_by_their_address(opened: Opened) -> None:
+    client, _ = opened
+    before = left(client.get("/rights/licences"))
+    for number in range(5):
+        answer = client.get("/rights/me", headers={"X-API-Key": f"nobody{number}.nothing"})
+        assert answer.status_code == 401
+        assert left(answer) <= before - number - 1
+    assert left(client.get("/rights/licences")) <= before - 6
+
+
 def test_warnings_are_recorded_once(opened: Opened) -> None:
     client, keys = opened
     admin, company = {"X-API-Key": keys["admin"]}, {"X-API-Key": keys["company"]}

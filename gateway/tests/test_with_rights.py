@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
@@ -75,3 +76,15 @@ def test_an_erased_person_is_gone_within_a_second(opened: tuple[httpx.Client, di
     assert client.delete(f"/rights/admin/people/{person}", headers=manager).status_code == 204
     wait_until(lambda: client.get("/rights/me", headers=key).status_code == 401, 1)
     assert client.get("/rights/me", headers=manager).status_code == 200
+
+
+def test_a_key_ends_when_it_says(opened: tuple[httpx.Client, dict[str, str]]) -> None:
+    """Nobody announces it: what is held of a key is held no longer than the key lives."""
+    client, keys = opened
+    end = datetime.now(UTC) + timedelta(seconds=2)
+    wanted = {"name": "short", "expires": end.isoformat()}
+    made = client.post("/rights/keys", headers={"X-API-Key": keys["researcher"]}, json=wanted).json()
+    key = {"X-API-Key": made["key"]}
+    assert client.get("/rights/me", headers=key).status_code == 200
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds()) + 1.1)
+    assert client.get("/rights/me", headers=key).status_code == 401

@@ -143,6 +143,8 @@ def test_sharing_shows_and_grants_nothing(running: Running, kept: str) -> None:
         assert company.get("/rights/shares", params=asked).status_code == 403
         body = {**asked, "people": [me["subject"]]}
         assert company.post("/rights/shares", json=body).status_code == 403
+        guess = {**asked, "people": ["nobody@example.org"]}
+        assert company.post("/rights/shares", json=guess).status_code == 403, "says nothing of who is known here"
         assert anybody.post("/rights/shares", json=body).status_code == 401
         code, told = command(running, "share", kept, "--revoke")
         assert code == 0 and told["organisations"] == []
@@ -153,5 +155,14 @@ def test_sharing_shows_and_grants_nothing(running: Running, kept: str) -> None:
         nobody["people"] = ["11111111-1111-4111-8111-111111111111"]
         answers.append(researcher.post("/rights/shares", json=nobody))
         assert [x.status_code for x in answers] == [404, 404]
+        with running.admin as admin:
+            lab = {"name": "Share lab", "category": "research", "email_domains": ["share-lab.example"]}
+            assert admin.post("/rights/admin/organisations", json=lab).status_code == 201
+            for name, where in (("Puppet", me["organisation"]["id"]), ("Ada", "Share lab")):
+                person = {"name": name, "organisation": where, "email": "ada@share-lab.example"}
+                there = admin.post("/rights/admin/people", json=person).json()["id"]
+                shared = researcher.post("/rights/shares", json={**asked, "people": [person["email"]]})
+                assert shared.status_code == (404 if name == "Puppet" else 200), "another's address takes nothing"
+        assert [one["id"] for one in shared.json()["people"]] == [there]
         for wrong in (asked, {**asked, "people": [""]}, {**asked, "people": ["x"] * 101}):
             assert researcher.post("/rights/shares", json=wrong).status_code == 422

@@ -146,7 +146,8 @@ class Door:
             )
             await transfer.run(inside.upstreams[route.service])
         except Problem as problem:
-            await problems.response(problem, request_id)(scope, receive, metered.dressing(request_id))
+            refused = metered.refused(problem)
+            await problems.response(refused, request_id)(scope, receive, metered.dressing(request_id))
 
 
 class Metered:
@@ -155,7 +156,7 @@ class Metered:
     A refused credential is counted by its address, as those are who show none.
     """
 
-    __slots__ = ("_address", "_bytes", "_collection", "_meter", "_metering", "_scope", "_send", "_service")
+    __slots__ = ("_address", "_bytes", "_collection", "_meter", "_metering", "_named", "_scope", "_send", "_service")
 
     def __init__(self, metering: Metering, scope: Scope, send: Send, address: PublicAddress) -> None:
         self._metering, self._scope, self._send = metering, scope, send
@@ -164,7 +165,8 @@ class Metered:
         first = scope["raw_path"].split(b"/", 2)[1]
         self._bytes = first in BYTES_COUNT
         self._service = first.decode("ascii")
-        self._collection = collection_of(scope["raw_path"])
+        self._named = collection_of(scope["raw_path"])
+        self._collection = self._named if metering.knows(self._named) else None
 
     def admit(self, meter: Meter | None) -> None:
         """Raises the Problem of a limit that is used up; then nothing is counted."""
@@ -173,6 +175,15 @@ class Metered:
         self._meter = meter
         meter.check(time.time(), bytes_count=self._bytes)
         self._metering.count(meter, self._service, self._collection, 1, 0)
+
+    def refused(self, problem: Problem) -> Problem:
+        """`problem`, or that of the limit of the address from which wrong credentials come without end."""
+        if self._meter is None and problem.status < 500:
+            try:
+                self.admit(None)
+            except Problem as limit:
+                return limit
+        return problem
 
     async def send(self, message: Message) -> None:
         meter = self._meter
@@ -201,6 +212,10 @@ class Metered:
         )
 
     def _tell(self, message: Message, meter: Meter) -> None:
+        if self._named != self._collection and message["status"] < 400:
+            assert self._named is not None
+            self._metering.learn_collection(meter, self._service, self._named)
+            self._collection = self._named
         kept, charged = headers.charged(message["headers"])
         if charged:
             self._metering.count(meter, self._service, self._collection, 0, charged)

@@ -49,13 +49,16 @@ def bounds(period: Period, now: float) -> tuple[float, float]:
 class Window:
     """What one holder uses of one unit: in the last minute, and in each calendar period."""
 
-    __slots__ = ("_begun", "_bounds", "_confirmed", "_newest", "_oldest", "_others", "_steps", "_unconfirmed", "minute")
+    __slots__ = (
+        "_begun", "_bounds", "_confirmed", "_newest", "_oldest", "_others", "_others_end", "_steps", "_unconfirmed",
+        "minute",
+    )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self._steps = [0] * _STEPS
         self._newest = self._oldest = int(now)
         self.minute = 0
-        self._others = 0
+        self._others = self._others_end = 0
         self._bounds: dict[Period, tuple[float, float]] = {}
         self._confirmed: dict[Period, int] = {}
         self._unconfirmed = 0
@@ -70,6 +73,8 @@ class Window:
             place = step % _STEPS
             self.minute -= self._steps[place]
             self._steps[place] = 0
+        if second >= self._others_end:  # who is refused is not counted, and so hears no more of the others
+            self._others = 0
         self._newest = second
         self._oldest = max(self._oldest, second - _STEPS + 1)
 
@@ -91,7 +96,7 @@ class Window:
         if period == "minute":
             while self._oldest < self._newest and not self._steps[self._oldest % _STEPS]:
                 self._oldest += 1
-            return self._oldest + _STEPS - int(now)
+            return max(self._oldest + _STEPS, self._others_end if self._others else 0) - int(now)
         end = (self._bounds.get(period) or self._renewed(period, now))[1]
         return max(1, int(end - now) + 1)
 
@@ -104,6 +109,7 @@ class Window:
         self._begun = 0
         own = self.minute - self._unconfirmed
         self._others = max(0, used.get("minute", 0) - max(0, own))
+        self._others_end = int(now) + _STEPS
         self.learn(used, now)
 
     def keep(self, now: float) -> None:

@@ -23,6 +23,7 @@ from bocage_gateway.upstream import Upstream
 
 FLUSH_SECONDS = 1.0
 _REMEMBERED = 50_000
+_MOST_COLLECTIONS = 10_000
 _MOST_WARNINGS = 1000
 _log = logging.getLogger("bocage.gateway")
 _Line = tuple[str | None, str, str, str | None, str | None]
@@ -117,6 +118,9 @@ class Metering:
     def __init__(self, rights: Upstream) -> None:
         self._rights = rights
         self._holders: OrderedDict[_Key, Holder] = OrderedDict()
+        # Apart from the accounts: who comes from many addresses must not push out what accounts have used.
+        self._of_addresses: OrderedDict[_Key, Holder] = OrderedDict()
+        self._collections: OrderedDict[str, None] = OrderedDict()
         self._addresses: OrderedDict[str, Meter] = OrderedDict()
         self._anonymous: Mapping[str, Any] = {"person": "anonymous"}
         self._lines: dict[_Line, list[int]] = {}
@@ -130,7 +134,7 @@ class Metering:
         limits = []
         for each in told.get("policies", ()):
             policy = _policy(each)
-            holder = self._holder((policy.counted, names[policy.counted]), now)
+            holder = _holder(self._holders, (policy.counted, names[policy.counted]), now)
             if holder.new:
                 holder.of(policy.unit).learn({policy.period: int(each["used"])}, now)
             limits.append((policy, holder))
@@ -147,7 +151,7 @@ class Metering:
     def address(self, address: str) -> Meter:
         meter = self._addresses.get(address)
         if meter is None:
-            holder = self._holder(("address", address), time.time())
+            holder = _holder(self._of_addresses, ("address", address), time.time())
             limits = [(_policy(each), holder) for each in self._anonymous.get("policies", ())]
             meter = self._addresses[address] = Meter(self._anonymous, limits, shared=False)
             if len(self._addresses) > _REMEMBERED:
@@ -166,6 +170,24 @@ class Metering:
             self._lines[line] = [requests, size]
             if meter.shared:
                 self._touched[meter.person] = meter
+
+    def knows(self, collection: str | None) -> bool:
+        """Whether a service has answered for this collection: names that callers make up are kept nowhere."""
+        return collection in self._collections
+
+    def learn_collection(self, meter: Meter, service: str, collection: str) -> None:
+        """A service has answered for it: the request that brought the answer is counted under it."""
+        self._collections[collection] = None
+        if len(self._collections) > _MOST_COLLECTIONS:
+            self._collections.popitem(last=False)
+        nameless = (meter.organisation, meter.person, service, None, meter.project)
+        line = (meter.organisation, meter.person, service, collection, meter.project)
+        counted = self._lines.get(nameless)
+        if counted is not None and counted[0]:  # else a flush has taken it in between
+            counted[0] -= 1
+            if counted == [0, 0]:
+                del self._lines[nameless]
+            self._lines.setdefault(line, [0, 0])[0] += 1
 
     async def run(self) -> None:
         """Flush for ever, and once more at the end."""
@@ -207,12 +229,12 @@ class Metering:
         ]
         warnings = [each for meter in self._touched.values() for each in meter.warnings(now)]
         self._lines, self._touched = {}, {}
-        for (counted, _), holder in self._holders.items():
-            for window in (holder.requests, holder.bytes):
-                if counted == "address":
-                    window.keep(now)
-                else:
-                    window.begin_flush()
+        for holder in self._of_addresses.values():
+            holder.requests.keep(now)
+            holder.bytes.keep(now)
+        for holder in self._holders.values():
+            holder.requests.begin_flush()
+            holder.bytes.begin_flush()
         return {"id": str(uuid.uuid4()), "counts": counts, "warnings": warnings[:_MOST_WARNINGS]}
 
     async def _send(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -221,21 +243,27 @@ class Metering:
                 "POST", "/usage", [("content-type", "application/json")], json.dumps(batch).encode(), replayable=True
             )
             async with response:
-                document = json.loads(await response.read())
+                content = await response.read()
+        if 400 <= response.status < 500:
+            # Sent again it would be refused again, and nothing would be counted any more.
+            _log.error("counts were refused and are lost", extra={"status": response.status})
+            return []
+        document = json.loads(content)
         if response.status != 200:
             raise ValueError(f"status {response.status}")
         used: list[dict[str, Any]] = document["used"]
         return used
 
-    def _holder(self, key: _Key, now: float) -> Holder:
-        holder = self._holders.get(key)
-        if holder is None:
-            holder = self._holders[key] = Holder(now)
-            if len(self._holders) > _REMEMBERED:
-                self._holders.popitem(last=False)
-        else:
-            self._holders.move_to_end(key)
-        return holder
+
+def _holder(holders: OrderedDict[_Key, Holder], key: _Key, now: float) -> Holder:
+    holder = holders.get(key)
+    if holder is None:
+        holder = holders[key] = Holder(now)
+        if len(holders) > _REMEMBERED:
+            holders.popitem(last=False)
+    else:
+        holders.move_to_end(key)
+    return holder
 
 
 def _policy(told: Mapping[str, Any]) -> Policy:

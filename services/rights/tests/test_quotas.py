@@ -199,6 +199,9 @@ def test_administrators_set_prices_and_limits(rights: Rights) -> None:
     assert made.status_code == 201, "it follows the former one"
     assert rights.call("admin", "DELETE", f"/rights/admin/quotas/{made.json()['id']}").status_code == 204
     assert rights.call("admin", "DELETE", f"/rights/admin/quotas/{made.json()['id']}").status_code == 404
+    planned = rights.call("admin", "POST", "/rights/admin/quotas", json=limit | {"valid_from": "2099-01-01T00:00:00Z"})
+    path = f"/rights/admin/quotas/{planned.json()['id']}"
+    assert rights.call("admin", "DELETE", path).status_code == 204, "what is still to come is taken back"
     found = {x["name"] for x in rights.call("company", "GET", "/rights/quotas").json()["quotas"]}
     assert "km2-month" not in found
     for wrong in ({"window": "minute"}, {"amount": "-1"}, {"plan": "trial"}, {"category": None}, {"unit": "tea"}):

@@ -68,3 +68,23 @@ def test_a_key_that_ends_makes_none_that_outlives_it(rights: Rights, house: dict
 def test_names_too_long_for_a_file_system_are_refused(rights: Rights, house: dict[str, Any], length: int) -> None:
     answer = rights.call(house["colleague"]["account"], "PUT", f"/assets/c/i/{'a' * length}", content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-name")
+
+
+def test_a_manager_takes_down_no_keys_of_other_organisations(rights: Rights, house: dict[str, Any]) -> None:
+    """Somebody who was the platform's administrator made keys everywhere; now only a colleague is left of that."""
+    other = f"Other {uuid.uuid4().hex[:8]}"
+    rights.call("admin", "POST", "/rights/admin/organisations", json={"name": other, "category": "public"})
+    stranger = rights.call("admin", "POST", "/rights/admin/people", json={"name": "S", "organisation": other}).json()
+    boss, made = house["boss"], {}
+    for who, person in (("stranger", stranger["id"]), ("near", house["colleague"]["person"])):
+        key = {"person": person, "name": "by the boss", "scopes": []}
+        made[who] = rights.call(boss["account"], "POST", "/rights/admin/keys", json=key).json()
+    service = {"service": "tiles", "name": "by the boss", "scopes": ["service:read"]}
+    made["service"] = rights.call(boss["account"], "POST", "/rights/admin/keys", json=service).json()
+    assert rights.call("admin", "DELETE", f"/rights/admin/keys/{boss['key']}").status_code == 204
+    path = f"/rights/admin/keys/{boss['key']}?descendants=true"
+    assert rights.call(house["manager"]["account"], "DELETE", path).status_code == 204
+    told = {who: rights.exchange(api_key=key["key"]).status_code for who, key in made.items()}
+    assert told == {"stranger": 200, "near": 401, "service": 200}
+    assert rights.call("admin", "DELETE", path).status_code == 204
+    assert {rights.exchange(api_key=key["key"]).status_code for key in made.values()} == {401}

@@ -35,6 +35,7 @@ class Provider:
         self.keys: list[Any] = [RSAKey.generate_key(2048, parameters={"kid": "first"}, private=True)]
         self.asked: list[str] = []
         self.down = self.endless = False
+        self.seconds = 0.0
         self.issuer_told: str | None = None
         self.userinfo: dict[str, Any] | None = None
         provider = self
@@ -42,6 +43,7 @@ class Provider:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked.append(self.path)
+                time.sleep(provider.seconds)
                 document = provider.document(self.path)
                 self.send_response(503 if provider.down else 200 if document is not None else 404)
                 self.end_headers()
@@ -177,6 +179,21 @@ async def test_keys_change_and_old_ones_are_dropped(provider: Provider) -> None:
     assert len(provider.asked) == asked, "made-up key ids make nobody ask"
 
 
+async def test_made_up_keys_hold_nobody_up(provider: Provider) -> None:
+    """While a slow provider is asked for a key that nobody has, whoever shows a good token goes in."""
+    providers = Providers([provider.issuer], AUDIENCE, refetch_seconds=0.0)
+    good = provider.token()
+    assert (await providers.claims(good)).subject == "s"
+    provider.seconds = 1.0
+    asking = asyncio.create_task(providers.claims(provider.token(None, {"kid": "made-up"})))
+    await asyncio.sleep(0.2)
+    started = time.monotonic()
+    assert (await providers.claims(good)).subject == "s"
+    assert time.monotonic() - started < 0.5 and not asking.done()
+    with pytest.raises(InvalidToken):
+        await asking
+
+
 async def test_a_provider_that_fails_says_nothing_of_a_token(provider: Provider) -> None:
     def fresh() -> Providers:
         return Providers([provider.issuer], AUDIENCE, retry_seconds=0.2)
@@ -298,6 +315,28 @@ def test_a_person_with_the_address_is_linked(rights: Rights, login: Provider) ->
         "admin", "PATCH", f"/rights/admin/organisations/{thief['id']}", json={"email_domains": [domain]}
     )
     assert (taken.status_code, taken.json()["code"]) == (409, "domain-taken")
+
+
+def test_an_address_given_to_somebody_else_brings_no_account(rights: Rights, login: Provider) -> None:
+    """Who leaves keeps the account; who gets the address later waits, until the managers say that it is the same."""
+    lab = organisation(rights, email_domains=[f"{uuid.uuid4().hex[:8]}.example.fr"])
+    email = f"contact@{lab['email_domains'][0]}"
+    wanted = {"name": "First", "organisation": lab["id"], "email": email}
+    person = rights.call("admin", "POST", "/rights/admin/people", json=wanted).json()["id"]
+    first, later = (
+        login.token(sub=uuid.uuid4().hex, email=email, email_verified=True, name=name) for name in ("First", "Later")
+    )
+    assert bearer(rights, first).json()["subject"] == person
+    assert bearer(rights, later).json()["code"] == "account-pending"
+    assert bearer(rights, first).json()["subject"] == person
+    rows = rights.call("admin", "GET", "/rights/admin/people", params={"organisation": lab["id"]}).json()["people"]
+    assert sorted((row["name"], row["state"]) for row in rows) == [("First", "active"), ("Later", "pending")]
+    waiting = next(row["id"] for row in rows if row["state"] == "pending")
+    assert rights.call("admin", "DELETE", f"/rights/admin/people/{waiting}").status_code == 204
+    path = f"/rights/admin/people/{person}"
+    assert rights.call("admin", "PATCH", path, json={"email": email}).status_code == 200
+    assert bearer(rights, later).json()["subject"] == person, "the managers gave the account to whoever has the address"
+    assert bearer(rights, first).json()["code"] == "account-pending"
 
 
 def test_many_first_logins_make_one_person(rights: Rights, login: Provider) -> None:

@@ -6,9 +6,11 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 _HOST = re.compile(r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+_FOR = re.compile(r"(?i)(?:^|[;,\s])for\s*=\s*\"?(\[[0-9a-f:.]+\]|[^\";,\s]+)")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -39,29 +41,62 @@ class PublicAddress:
         return f"{scheme}://{host}"
 
     def caller(self, headers: Iterable[tuple[bytes, bytes]], peer: str | None) -> str | None:
-        """The network address of whoever asks: the peer's, or what trusted proxies say of theirs."""
+        """The network address of whoever asks: the peer's, or what trusted proxies say of theirs.
+
+        Of version 6 the network of 64 bits, which is the least that one subscriber has.
+        """
         if not self.trusted_proxies or not self._trusts(peer):
-            return peer
-        values = {name.decode("latin1").lower(): value.decode("latin1") for name, value in headers}
-        if standard := values.get("forwarded"):
-            hops: list[str] = re.findall(r"(?i)\bfor\s*=\s*\"?(\[[0-9a-f:.]+\]|[^\";,\s]+)", standard)
-            hops = [re.sub(r":\d+$", "", hop).strip("[]") if "[" in hop or hop.count(":") < 2 else hop for hop in hops]
-        else:
-            hops = [hop.strip() for hop in values.get("x-forwarded-for", "").split(",") if hop.strip()]
-        # From the nearest on: the first that is no proxy of ours is as far as anybody's word is good.
-        for hop in reversed(hops):
-            if not self._trusts(hop):
-                return hop[:64]
-        return hops[0][:64] if hops else peer
+            return _network(peer)
+        standard, older = list[str](), list[str]()
+        for name, value in headers:
+            match name.lower():
+                case b"forwarded":
+                    standard += _FOR.findall(value.decode("latin1"))
+                case b"x-forwarded-for":
+                    older += value.decode("latin1").split(",")
+        said = {hop for hops in (standard, older) if (hop := self._nearest_stranger(hops)) is not None}
+        # Most proxies write one of the two headers and pass the other on as it came: then it is the caller's own word.
+        return _network(said.pop() if len(said) == 1 else peer)
+
+    def _nearest_stranger(self, hops: Iterable[str]) -> str | None:
+        """From the nearest on: the first that is no proxy of ours is as far as anybody's word is good."""
+        plain = [_plain(hop) for hop in hops if hop.strip()]
+        return next((hop for hop in reversed(plain) if not self._trusts(hop)), plain[0] if plain else None)
 
     def _trusts(self, peer: str | None) -> bool:
-        if peer is None:
-            return False
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in ipaddress.ip_network(network, strict=False) for network in self.trusted_proxies)
+        return peer is not None and _within(peer, self.trusted_proxies)
+
+
+@lru_cache(4096)
+def _within(peer: str, networks: tuple[str, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _plain(hop: str) -> str:
+    """A hop without its port: `192.0.2.1:80`, `"[2001:db8::1]:80"`."""
+    hop = hop.strip()
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+
+
+@lru_cache(4096)
+def _network(address: str | None) -> str | None:
+    if address is None:
+        return None
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _name(host: str) -> str:

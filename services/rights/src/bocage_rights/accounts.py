@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from bocage_kit.identity import Identity
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -140,6 +141,10 @@ async def erase_person(connection: AsyncConnection, identifier: str) -> None:
     await connection.execute(text("delete from person where id = cast(:id as uuid)"), {"id": identifier})
 
 
+async def forget_logins(connection: AsyncConnection, identifier: str) -> None:
+    await connection.execute(text("delete from person_login where person = cast(:id as uuid)"), {"id": identifier})
+
+
 async def contacts(connection: AsyncConnection, organisation: str) -> Sequence[Row[Any]]:
     """Whom the people of an organisation may ask: those who manage it."""
     query = text("""select name, role, email from person where organisation = cast(:id as uuid) and state = 'active'
@@ -230,10 +235,15 @@ async def revoke_key(connection: AsyncConnection, identifier: str) -> None:
     )
 
 
-async def revoke_key_and_descendants(connection: AsyncConnection, identifier: str, *, everybody: bool) -> None:
-    """The key and, transitively, what it made; keys of other people only when `everybody`."""
+async def revoke_key_and_descendants(connection: AsyncConnection, identifier: str, caller: Identity) -> None:
+    """The key and, transitively, what it made: of other people those whom the caller manages."""
     await connection.execute(
-        text("select revoke_key_and_descendants(:id, :everybody)"), {"id": identifier, "everybody": everybody}
+        text("select revoke_key_and_descendants(:id, :everybody, cast(:organisation as uuid))"),
+        {
+            "id": identifier,
+            "everybody": caller.has("rights:manage"),
+            "organisation": None if caller.has("admin") else caller.organisation,
+        },
     )
 
 

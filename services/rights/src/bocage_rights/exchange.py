@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from dataclasses import dataclass, field
@@ -29,11 +30,14 @@ _ALIVE = """k.revoked_at is null and (k.expires_at is null or k.expires_at > now
 _HOLDER = """k.id as key, k.service, k.scopes, k.purpose, k.project, p.id::text as person,
                o.id::text as organisation, o.category
                from api_key k left join person p on p.id = k.person left join organisation o on o.id = p.organisation"""
-_KEY = text(f"select k.id, k.hmac, null::jsonb as scope, {_ALIVE} as alive, {_HOLDER} where k.id = :id")
+_KEY = text(
+    f"""select k.id, k.hmac, null::jsonb as scope, extract(epoch from k.expires_at) as ends,
+               {_ALIVE} as alive, {_HOLDER} where k.id = :id"""  # noqa: S608
+)
 _TILE_TOKEN = text(
-    f"""select t.id, t.hmac, t.scope,
+    f"""select t.id, t.hmac, t.scope, extract(epoch from least(t.expires_at, k.expires_at)) as ends,
                t.revoked_at is null and t.expires_at > now() and {_ALIVE} as alive, {_HOLDER}
-          join tile_token t on t.api_key = k.id where t.id = :id"""
+          join tile_token t on t.api_key = k.id where t.id = :id"""  # noqa: S608
 )
 _USED = text(
     """update api_key set last_used_at = now()
@@ -67,7 +71,7 @@ class Exchange:
     async def identify(self, credential: Credential) -> Identity:
         """Raises InvalidCredential; for a bearer InvalidToken, ProviderUnavailable, or Problem 403.
 
-        `expires` of the identity is when what is behind it ends, or 0 when that is told by announcement.
+        `expires` of the identity is when what is behind it ends by itself, or 0; other ends are announced.
         """
         given = (credential.api_key, credential.tile_token, credential.bearer, credential.signed_link)
         if sum(x is not None for x in given) > 1:
@@ -139,6 +143,8 @@ class Exchange:
             )
 
     async def _identity(self, connection: AsyncConnection, row: Row[Any], base: dict[str, Any]) -> Identity:
+        if row.ends is not None:
+            base = base | {"expires": math.ceil(row.ends)}
         if row.service is not None:
             return Identity(subject=f"service:{row.service}", scopes=frozenset(row.scopes), credential=row.id, **base)
         holder = Holder(row.category, row.purpose)

@@ -74,6 +74,8 @@ class Providers:
         return verified_email(told) if told.get("sub") == claims.subject else None
 
     async def _have_keys(self, provider: _Provider, newer_than: float) -> None:
+        if time.monotonic() - provider.fetched < newer_than:
+            return  # without waiting for those whose keys have to be asked for
         async with provider.lock:
             now = time.monotonic()
             if now - provider.fetched < newer_than:

@@ -21,11 +21,13 @@ _USED = text(
     """update person_login set last_used_at = now() where issuer = :issuer and subject = :subject
           and (last_used_at is null or last_used_at < now() - interval '1 minute')"""
 )
-# A domain's own organisation alone says who its people are: another one can't claim their addresses.
+# A domain's own organisation alone says who its people are: another one can't claim their addresses. And an address
+# that a provider gives to somebody else later does not bring the account of whoever had it before.
 _BY_EMAIL = text(
     f"""{_PERSON} where lower(p.email) = lower(:email) and p.kind = 'person'
            and not exists (select from email_domain d
-                            where d.domain = :domain and d.organisation <> p.organisation) limit 2"""
+                            where d.domain = :domain and d.organisation <> p.organisation)
+           and not exists (select from person_login l where l.person = p.id and l.issuer = :issuer) limit 2"""  # noqa: S608
 )
 _DOMAIN = text("select organisation::text from email_domain where domain = :domain")
 
@@ -50,7 +52,7 @@ async def first_login(connection: AsyncConnection, claims: Claims, email: str | 
     if email is None:
         return "account-unknown"
     domain = email.rpartition("@")[2].lower()
-    people = (await connection.execute(_BY_EMAIL, {"email": email, "domain": domain})).all()
+    people = (await connection.execute(_BY_EMAIL, {"email": email, "domain": domain, "issuer": claims.issuer})).all()
     if len(people) > 1:
         return "account-ambiguous"
     person = people[0].person if people else await _pending(connection, claims, email, domain)

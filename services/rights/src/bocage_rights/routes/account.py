@@ -202,8 +202,7 @@ async def revoke_key(key_id: str, caller: Caller, state: State, descendants: boo
         if row is None or row.person != caller.subject:
             raise not_found(f"The key {key_id}")
         if descendants:
-            everybody = caller.has("rights:manage")
-            await accounts.revoke_key_and_descendants(connection, row.id, everybody=everybody)
+            await accounts.revoke_key_and_descendants(connection, row.id, caller)
         else:
             await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)

@@ -148,11 +148,12 @@ async def set_quota(given: NewQuota, caller: Caller, state: State) -> dict[str, 
 
 @router.delete("/quotas/{quota}", status_code=204, dependencies=[Depends(ADMIN)])
 async def close_quota(quota: int, state: State) -> Response:
-    """End a limit now; from then on the less specific one holds."""
+    """End a limit now, or take one back that is still to come; then the less specific one holds."""
     async with state.engine.begin() as connection:
         try:
             changed = await connection.execute(
-                text("update quota set valid_to = now() where id = :id and (valid_to is null or valid_to > now())"),
+                text("""update quota set valid_to = greatest(now(), valid_from + interval '1 microsecond')
+                         where id = :id and (valid_to is null or valid_to > now())"""),
                 {"id": min(quota, 2**62)},
             )
         except DBAPIError as error:

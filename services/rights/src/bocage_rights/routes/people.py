@@ -99,7 +99,10 @@ async def list_people(
 
 @router.patch("/people/{person}", dependencies=[Depends(MANAGER)])
 async def change_person(person: str, change: PersonChange, caller: Caller, state: State) -> dict[str, Any]:
-    """Activate, suspend (keys, tile tokens and logins stop at once), or change role, e-mail or default purpose."""
+    """Activate, suspend (keys, tile tokens and logins stop at once), or change role, e-mail or default purpose.
+
+    With an e-mail address, the same one too, logins are forgotten: whoever signs in with it next is this person.
+    """
     async with state.engine.begin() as connection:
         row = await accounts.person(connection, person)
         if row is None or not _manages(caller, row.organisation):
@@ -116,6 +119,8 @@ async def change_person(person: str, change: PersonChange, caller: Caller, state
             raise Problem(
                 422, "invalid-request", "A service account has no e-mail address, and is a member."
             ) from error
+        if change.email is not None:
+            await accounts.forget_logins(connection, row.id)
         changed = await accounts.person(connection, row.id)
         assert changed is not None
     return person_document(changed)
@@ -204,7 +209,7 @@ async def revoke_key(key_id: str, caller: Caller, state: State, descendants: boo
             raise not_found(f"The key {key_id}")
         await _check_not_above(connection, caller, row.person)
         if descendants:
-            await accounts.revoke_key_and_descendants(connection, row.id, everybody=True)
+            await accounts.revoke_key_and_descendants(connection, row.id, caller)
         else:
             await accounts.revoke_key(connection, row.id)
     return Response(status_code=204)

@@ -120,7 +120,12 @@ def _unreachable() -> Problem:
 @router.post("", dependencies=[Depends(ACCOUNT)])
 async def share(wanted: ShareWith, caller: Caller, state: State) -> Shares:
     """Let people and organisations see an item of one's own. They still need its licences to use it."""
+<<<<<<< HEAD
     named = await _resolved(state, caller, wanted)
+=======
+    await _check_owner(state, caller, wanted.collection, wanted.item)
+    named = await _resolved(state, wanted)
+>>>>>>> h-break
     return await _changed(state, caller, wanted.collection, wanted.item, lambda before: before | named)
 
 
@@ -147,8 +152,19 @@ async def unshare(
     if not (person or organisation):
         return await _changed(state, caller, collection, item, lambda _before: set())
     wanted = ShareWith(collection=collection, item=item, people=person or [], organisations=organisation or [])
+<<<<<<< HEAD
     named = await _resolved(state, caller, wanted)
+=======
+    await _check_owner(state, caller, collection, item)
+    named = await _resolved(state, wanted)
+>>>>>>> h-break
     return await _changed(state, caller, collection, item, lambda before: before - named)
+
+
+async def _check_owner(state: RightsState, caller: Identity, collection: str, item: str) -> None:
+    """Raises Problem before anybody is looked up: who owns nothing here learns of no address whether it is known."""
+    _person(caller)
+    await _Items(state, caller).shared(collection, item)
 
 
 async def _changed(state: RightsState, caller: Identity, collection: str, item: str, change: Any) -> Shares:
@@ -190,11 +206,17 @@ async def _resolved(state: RightsState, caller: Identity, wanted: ShareWith) -> 
     return found
 
 
+# As with logins: whose domain an address has says who its people are, and nobody else takes what is meant for them.
+_BY_ADDRESS = """lower(p.email) = lower(:value) and not exists (
+    select from email_domain d
+     where d.domain = lower(split_part(p.email, '@', 2)) and d.organisation <> p.organisation)"""
+
+
 async def _person_id(connection: AsyncConnection, reference: str) -> str:
-    by = "id::text = lower(:value)" if _UUID.match(reference) else "lower(email) = lower(:value)"
+    by = "p.id::text = lower(:value)" if _UUID.match(reference) else _BY_ADDRESS
     rows = (
         await connection.execute(
-            text(f"select id::text from person where {by} and state = 'active' limit 2"),  # noqa: S608
+            text(f"select p.id::text from person p where {by} and p.state = 'active' limit 2"),  # noqa: S608
             {"value": reference},
         )
     ).all()
