@@ -120,12 +120,7 @@ def _unreachable() -> Problem:
 @router.post("", dependencies=[Depends(ACCOUNT)])
 async def share(wanted: ShareWith, caller: Caller, state: State) -> Shares:
     """Let people and organisations see an item of one's own. They still need its licences to use it."""
-<<<<<<< HEAD
     named = await _resolved(state, caller, wanted)
-=======
-    await _check_owner(state, caller, wanted.collection, wanted.item)
-    named = await _resolved(state, wanted)
->>>>>>> h-break
     return await _changed(state, caller, wanted.collection, wanted.item, lambda before: before | named)
 
 
@@ -152,19 +147,8 @@ async def unshare(
     if not (person or organisation):
         return await _changed(state, caller, collection, item, lambda _before: set())
     wanted = ShareWith(collection=collection, item=item, people=person or [], organisations=organisation or [])
-<<<<<<< HEAD
     named = await _resolved(state, caller, wanted)
-=======
-    await _check_owner(state, caller, collection, item)
-    named = await _resolved(state, wanted)
->>>>>>> h-break
     return await _changed(state, caller, collection, item, lambda before: before - named)
-
-
-async def _check_owner(state: RightsState, caller: Identity, collection: str, item: str) -> None:
-    """Raises Problem before anybody is looked up: who owns nothing here learns of no address whether it is known."""
-    _person(caller)
-    await _Items(state, caller).shared(collection, item)
 
 
 async def _changed(state: RightsState, caller: Identity, collection: str, item: str, change: Any) -> Shares:
