@@ -186,8 +186,8 @@ class Metering:
             counted[1] += size
         elif len(self._lines) < _REMEMBERED:
             self._lines[line] = [requests, size]
-            if meter.shared:
-                self._touched[meter.person] = meter
+        if meter.shared:
+            self._touched[meter.person] = meter  # the newest: its limits may have been set since the last request
 
     async def run(self) -> None:
         """Flush for ever, and once more at the end."""
