@@ -43,23 +43,20 @@ create index on finished_item using gist (geometry);
 create function hydrated(own jsonb, base jsonb) returns jsonb
 language plpgsql immutable parallel safe as $$
 declare
-    made jsonb;
-    part record;
+    inner_members jsonb;
+    dropped text[];
 begin
     if jsonb_typeof(own) = 'object' and jsonb_typeof(base) = 'object' then
-        made := base || own;
-        for part in
-            select key, o.value as own, b.value as base
-            from jsonb_each(own) o join jsonb_each(base) b using (key)
-            where o.value = '"𒍟※"' or (jsonb_typeof(o.value) in ('object', 'array') and o.value <> b.value)
-        loop
-            if jsonb_typeof(part.own) = 'string' then
-                made := made - part.key;
-            else
-                made := made || jsonb_build_object(part.key, catalogue.hydrated(part.own, part.base));
-            end if;
-        end loop;
-        return made;
+        if own::text !~ '^.+[\[{𒍟]' then
+            return base || own;
+        end if;
+        select
+            jsonb_object_agg(key, catalogue.hydrated(o.value, b.value)) filter (where o.value <> '"𒍟※"'),
+            array_agg(key) filter (where o.value = '"𒍟※"')
+        into inner_members, dropped
+        from jsonb_each(own) o join jsonb_each(base) b using (key)
+        where jsonb_typeof(o.value) in ('object', 'array') or o.value = '"𒍟※"';
+        return (base || own || coalesce(inner_members, '{}')) - coalesce(dropped, '{}');
     end if;
     if jsonb_typeof(own) = 'array' and jsonb_typeof(base) = 'array'
         and jsonb_array_length(own) = jsonb_array_length(base) and own <> base
@@ -334,7 +331,8 @@ language plpgsql stable as $$
 declare
     among text[] := pgstac.to_text_array(search -> 'collections');
     conditions text := pgstac.stac_search_to_where(search);
-    ordering text;
+    ordering text := 'datetime desc, collection desc, id desc';  -- pgSTAC's own, unless another is asked for
+    backwards boolean := coalesce(search ->> 'token' ilike 'prev:%', false);
     token record;
     after text := 'true';
     visible text := 'true';
@@ -357,7 +355,9 @@ begin
         token := pgstac.get_token_record(search ->> 'token');
         after := pgstac.get_token_filter(search -> 'sortby', token.item, token.prev, false, among);
     end if;
-    ordering := pgstac.sort_sqlorderby(search, coalesce(search ->> 'token' ilike 'prev:%', false), '{collection,id}', among);
+    if backwards or jsonb_array_length(nullif(search -> 'sortby', 'null')) > 0 then
+        ordering := pgstac.sort_sqlorderby(search, backwards, '{collection,id}', among);
+    end if;
     if position('content->''assets''' in conditions || ordering || after) > 0
         or position('content->''links''' in conditions || ordering || after) > 0
     then
@@ -372,7 +372,7 @@ begin
         source, conditions, after, visible, ordering, most + 1
     ) using person, in_organisation, names, unseen;
     get diagnostics returned = row_count;
-    if search ? 'token' is not true and returned <= most then
+    if not search ? 'token' and returned <= most then
         total := returned;
     elsif counted then
         execute format('select count(*) from %s where (%s) and (%s)', source, conditions, visible)

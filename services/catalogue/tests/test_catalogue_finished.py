@@ -1,0 +1,372 @@
+"""What is kept finished is what pgSTAC holds, whoever wrote it and however, and reads as the long way round would."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+from bocage_catalogue import present
+from bocage_catalogue.database import Database
+from bocage_catalogue.finished import Layout, item_row, page
+from bocage_catalogue.visibility import CollectionRow
+from bocage_kit.audience import visible
+from bocage_kit.identity import Identity, Level
+from hydraters import hydrate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+from pypgstac.db import PgstacDB
+from pypgstac.load import Loader, Methods
+
+BASE = "https://hub.example.org/bocage"
+NOBODY = Identity(subject="anonymous", public_base=BASE)
+OWNER = Identity(subject="ann", organisation="o1", public_base=BASE, licences={"LicenseRef-Test": Level.ASSET})
+ADMINISTRATOR = Identity(subject="admin", scopes=frozenset({"admin"}), public_base=BASE)
+SERVICE = Identity(subject="service:x", scopes=frozenset({"service:*"}), public_base=BASE)
+WORDS = [
+    "plain", "with \u0001 mark", "\\u0002", '", "auth:refs": ["\\u0002"]', "é ü 日本 𒍟※", "/path", "EPSG:32631", "",
+]  # fmt: skip
+COMMON = {
+    "image": {"type": "image/tiff", "roles": ["data"], "bands": [{"name": "a"}, {"name": "b"}], "gsd": 10},
+    "never-there": {"type": "text/plain"},
+}
+# All that pgSTAC holds and the table does not say alike, and all that the table says of nothing.
+ASTRAY = """
+select i.collection, i.id from pgstac.items i cross join lateral catalogue.finished(i) d
+left join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
+where to_jsonb(d) - 'revision' is distinct from to_jsonb(f) - 'revision'
+union all
+select f.collection, f.id from catalogue.finished_item f
+where not exists (select from pgstac.items i where i.collection = f.collection and i.id = f.id)
+"""
+
+
+@pytest.fixture
+def admin(database: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database.admin_url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("set search_path to pgstac, public")
+        yield connection
+
+
+@pytest.fixture
+def loader(database: Any) -> Iterator[Loader]:
+    with PgstacDB(dsn=database.admin_url) as db:
+        yield Loader(db)
+
+
+def collection(name: str, **members: Any) -> dict[str, Any]:
+    return {
+        "type": "Collection", "stac_version": "1.1.0", "id": name, "description": "For a test.", "links": [],
+        "license": "other", "bocage:licences": ["LicenseRef-Test"],
+        "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+        **members,
+    }  # fmt: skip
+
+
+def item(name: str, moment: str = "2024-05-01T10:30:00Z", holder: str = "scenes", **members: Any) -> dict[str, Any]:
+    return {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [present.PROJECTION], "id": name,
+        "collection": holder, "geometry": {"type": "Point", "coordinates": [2.123456789012345, 43]},
+        "bbox": [2, 43, 2, 43], "links": [], "assets": {},
+        **members,
+        "properties": {"datetime": moment, **members.get("properties", {})},
+    }  # fmt: skip
+
+
+def load(loader: Loader, items: list[dict[str, Any]], mode: Methods) -> None:
+    loader.load_items(iter(orjson.loads(orjson.dumps(items))), mode)
+
+
+def kept(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """The finished items by id; none of them may be astray."""
+    assert connection.execute(ASTRAY).fetchall() == []
+    return {row["id"]: row for row in connection.execute("select * from catalogue.finished_item")}
+
+
+@pytest.mark.parametrize("partition", [None, "month"])
+def test_every_mode_of_loading(
+    admin: psycopg.Connection[Any], loader: Loader, partition: str | None, database: Any
+) -> None:
+    loader.load_collections(iter([collection("scenes", item_assets=COMMON)]), Methods.insert)
+    admin.execute("update pgstac.collections set partition_trunc = %s", [partition])
+    image = {"image": {**COMMON["image"], "href": "store:collections/scenes/x/image"}}
+    load(loader, [item(f"i{n}", f"2024-0{n + 1}-01T00:00:00Z", assets=image) for n in range(4)], Methods.insert)
+    first = kept(admin)
+    assert len(first) == 4 and all(row["laid_out"] for row in first.values())
+    changed = [item("i1", "2024-02-01T00:00:00Z", assets=image, properties={"a": 1}), item("i9", assets=image)]
+    load(loader, changed, Methods.ignore)
+    second = kept(admin)
+    assert second.keys() == first.keys() | {"i9"} and second["i1"] == first["i1"]
+    load(loader, changed, Methods.upsert)
+    third = kept(admin)
+    assert third["i1"]["content"]["properties"]["a"] == 1
+    assert third["i1"]["revision"] > first["i1"]["revision"] and third["i0"] == first["i0"]
+    # Moved to another month: out of its partition.
+    load(loader, [item("i1", "2024-07-01T00:00:00Z", assets=image)], Methods.delsert)
+    assert kept(admin)["i1"]["datetime"].month == 7
+    admin.execute("select pgstac.upsert_item(%s)", [orjson.dumps(item("i2", "2024-03-01T00:00:00Z")).decode()])
+    admin.execute("select pgstac.update_item(%s)", [orjson.dumps(item("i3", "2024-12-01T00:00:00Z")).decode()])
+    admin.execute("select pgstac.delete_item('i0', 'scenes')")
+    assert kept(admin).keys() == {"i1", "i2", "i3", "i9"}
+    # Every partition is made anew.
+    admin.execute("update pgstac.collections set partition_trunc = %s", ["year" if partition is None else None])
+    assert kept(admin).keys() == {"i1", "i2", "i3", "i9"}
+    # What is common to assets changes for items to come, not for those that are there.
+    admin.execute(
+        "update pgstac.collections set content = content || %s",
+        [orjson.dumps({"item_assets": {"image": {"type": "image/png", "roles": ["overview"]}}}).decode()],
+    )
+    loader.collection_json.cache_clear()
+    load(loader, [item("j", "2024-05-02T00:00:00Z", assets=image)], Methods.insert)
+    now = kept(admin)
+    assert all(b'"image/tiff"' in now[name]["body"] for name in ("i1", "j"))
+    # In a transaction that fails, nothing happens.
+    with pytest.raises(psycopg.errors.DivisionByZero), admin.transaction():
+        admin.execute("delete from pgstac.items")
+        admin.execute("select 1 / 0")
+    assert kept(admin) == now
+    admin.execute("select pgstac.delete_collection('scenes')")
+    assert kept(admin) == {}
+
+
+def test_partitions_that_are_emptied(admin: psycopg.Connection[Any], loader: Loader) -> None:
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    load(loader, [item("one")], Methods.insert)
+    admin.execute("truncate pgstac.items")
+    assert kept(admin) == {}
+
+
+def test_the_writers_of_the_catalogue_need_no_more_rights(database: Any, loader: Loader) -> None:
+    """The role of the service writes through triggers that it may not call, and partitions that it does not own."""
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    with psycopg.connect(database.url("catalogue"), autocommit=True) as connection:
+        connection.execute("select pgstac.create_item(%s)", [orjson.dumps(item("one")).decode()])
+        assert connection.execute("select id from catalogue.finished_item").fetchall() == [("one",)]
+    with psycopg.connect(database.url("tiles")) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("select id from catalogue.finished_item")
+
+
+def test_items_from_before_are_filled_in(admin: psycopg.Connection[Any], loader: Loader, database: Any) -> None:
+    loader.load_collections(iter([collection("scenes"), collection("others")]), Methods.insert)
+    admin.execute("alter table pgstac.items disable trigger keep_finished")
+    load(loader, [item(f"i{n}", holder=("scenes", "others")[n % 2]) for n in range(25)], Methods.insert)
+    admin.execute("alter table pgstac.items enable trigger keep_finished")
+    assert admin.execute("select count(*) as n from catalogue.finished_item").fetchone() == {"n": 0}
+    with psycopg.connect(database.url("catalogue"), autocommit=True) as connection:
+
+        def finish(most: int) -> int:
+            row = connection.execute("select catalogue.finish_more(%s)", [most]).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        assert finish(10) == 10
+        load(loader, [item("i24", properties={"a": 1})], Methods.upsert)  # by its trigger: one less
+        # One that is being deleted meanwhile is not brought back.
+        with psycopg.connect(database.admin_url) as deleting:
+            gone = deleting.execute(
+                "delete from pgstac.items i where not exists (select from catalogue.finished_item f where f.id = i.id)"
+                " and id = (select min(id) from pgstac.items where id not in (select id from catalogue.finished_item))"
+                " returning id"
+            ).fetchall()
+            assert len(gone) == 1
+            worker = threading.Thread(target=lambda: finish(100))
+            worker.start()
+            worker.join(0.3)
+            deleting.commit()
+            worker.join(20)
+        assert finish(100) == 0
+    assert len(kept(admin)) == 24
+
+
+HREFS = ["store:collections/scenes/x/image", "https://example.org/x.tif", "s3:bucket:collections/a", "s3://b/k"]
+texts = st.sampled_from(WORDS)
+asset_names = st.sampled_from(["image", "B 01", "é", "a/b", "data-2_x.y~z"])
+asset_objects = st.fixed_dictionaries(
+    {"href": st.sampled_from(HREFS)},
+    optional={
+        "type": st.sampled_from(["image/tiff", "image/png"]),
+        "roles": st.sampled_from([["data"], ["overview"], [], None]),
+        "bands": st.sampled_from([[{"name": "a"}, {"name": "c"}], [{"name": "a", "x": {"y": 1}}], []]),
+        "gsd": st.sampled_from([10, 20.50, None]),
+        "title": texts,
+        "bocage:licences": st.sampled_from([["CC-BY-4.0"], ["LicenseRef-Test", "LicenseRef-Other"], [], None]),
+        "license": st.sampled_from(["CC-BY-4.0", "other", "cc0-1.0"]),
+        "auth:refs": st.sampled_from([["apiKey"], ["oidc"]]),
+        "proj:code": st.sampled_from(["EPSG:32631", "epsg:4326", "IGNF:X", "EPSG:", None]),
+    },
+)  # fmt: skip
+link_objects = st.fixed_dictionaries(
+    {"rel": st.sampled_from(["self", "derived_from", "root", "license", "item"]), "href": st.sampled_from(["/stac/x", "https://example.org"])},
+    optional={"title": texts},
+)  # fmt: skip
+items_ = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["one", "with space", "é", "a:b(c)", "100%"]),
+        "assets": st.dictionaries(asset_names, asset_objects, max_size=3),
+        "stac_extensions": st.lists(
+            st.sampled_from([present.PROJECTION, present.PROJECTION_WITH_EPSG, present.AUTHENTICATION, "https://example.org/x"]),
+            max_size=3, unique=True,
+        ),
+        "links": st.lists(link_objects, max_size=3),
+        "properties": st.fixed_dictionaries(
+            {},
+            optional={
+                "title": texts,
+                "nested": st.sampled_from([{"a": [1, 2.50, None, {"b": None}]}, 1e30, 12345678901234567890, None]),
+                "bocage:audience": st.sampled_from(["public", "organisation", "owner", None]),
+                "bocage:owner": st.sampled_from(["ann", "bob"]),
+                "bocage:shared_with": st.sampled_from([["person:ann"], "person:ann", None]),
+                "bocage:licences": st.sampled_from([["CC-BY-4.0"], ["LicenseRef-Test"], [], None]),
+                "license": st.sampled_from(["CC-BY-4.0", "other"]),
+                "auth:schemes": st.just({"oidc": {"type": "openIdConnect"}}),
+                "proj:code": st.sampled_from(["EPSG:32631", "nothing"]),
+            },
+        ),
+    },
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("common", [None, COMMON], ids=["bare", "common"])
+def test_laid_out_text_equals_the_presented_document(
+    admin: psycopg.Connection[Any], loader: Loader, common: Any
+) -> None:
+    """The text from the database against `present.item` over what the loading library makes of pgSTAC's rows."""
+    members = {} if common is None else {"item_assets": common}
+    loader.load_collections(iter([collection("scenes", **members)]), Methods.insert)
+    rights = {"bocage:licences": ["LicenseRef-Test"], "license": "other"}
+    rows = {"scenes": CollectionRow(None, rights, visible=True)}
+    seen = {True: 0, False: 0}
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(made=items_)
+    def check(made: dict[str, Any]) -> None:
+        admin.execute("delete from pgstac.items")
+        # PostgreSQL keeps no NUL, and the loading library reads the marks of its own in strings.
+        load(loader, [item(made["id"], **{k: v for k, v in made.items() if k != "id"})], Methods.insert)
+        row = admin.execute(
+            "select collection as in_collection, id as item, licences, hrefs, laid_out, audience, body"
+            " from catalogue.finished_item"
+        ).fetchone()
+        feature = admin.execute("select pgstac.content_nonhydrated(i) as i from pgstac.items i").fetchone()
+        assert row is not None and feature is not None
+        base = {k: v for k, v in feature["i"].pop("pgstac:base_item").items() if v is not None}
+        stored = hydrate(base, feature["i"], strip_unmatched_markers=True)
+        seen[row["laid_out"]] += 1
+        for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
+            layout, expected = Layout(identity, rows), present.item(dict(stored), rights, identity)
+            assert orjson.loads(layout.text(row)) == expected
+            assert layout.document(row) == expected
+
+    check()
+    assert min(seen.values()) > 5, "both ways were walked"
+
+
+AUDIENCES = ["public", "organisation", "owner", "unheard-of", None]
+SHARES = [["person:ann"], ["organisation:o2", "person:x"], "person:ann", ["person:anonymous"], None]
+EYES = [
+    Identity(subject=who, organisation=organisation, scopes=frozenset(scopes), public_base=BASE)
+    for who in ("anonymous", "ann", "bob")
+    for organisation in (None, "o1", "o2")
+    for scopes in ([], ["service:read"], ["admin"])
+]
+
+
+def test_who_sees_what_in_sql_is_who_sees_what(database: Any, loader: Loader) -> None:
+    """Every combination of fields for every kind of caller, found by search and by name."""
+    loader.load_collections(iter([collection("scenes"), collection("hidden")]), Methods.insert)
+    fields = ("bocage:audience", "bocage:organisation", "bocage:owner", "bocage:shared_with")
+    values = itertools.product(AUDIENCES, ["o1", None], ["ann", "bob", None], SHARES)
+    made = {
+        f"i{n}": {name: value for name, value in zip(fields, row, strict=True) if value is not None or n % 2}
+        for n, row in enumerate(values)
+    }
+    load(loader, [item(name, properties=owned) for name, owned in made.items()], Methods.insert)
+    load(loader, [item("inside", holder="hidden")], Methods.insert)
+    rows = {"scenes": CollectionRow(None, {}, visible=True), "hidden": CollectionRow(None, {}, visible=False)}
+
+    async def look() -> None:
+        async with Database.open(database.url("catalogue")) as reading:
+            for identity in EYES:
+                found = await page(reading, identity, rows, {}, 1000)
+                names = {row["item"] for row in found.rows}
+                assert names == {name for name, owned in made.items() if visible(identity, owned)}, identity
+                assert found.matched == len(names)
+                for name in ("i0", "i31", "i77", "i149"):
+                    one = await item_row(reading, identity, rows, "scenes", name)
+                    assert (one is not None) == (name in names)
+                assert await item_row(reading, identity, rows, "hidden", "inside") is None
+
+    asyncio.run(look())
+
+
+SEARCHES: list[dict[str, Any]] = [
+    {},
+    {"collections": ["scenes"]},
+    {"collections": []},
+    {"ids": ["i3", "i4", "nothing"]},
+    {"sortby": []},
+    {"sortby": [{"field": "datetime", "direction": "asc"}]},
+    {"sortby": [{"field": "rank", "direction": "asc"}]},
+    {"sortby": [{"field": "properties.rank", "direction": "desc"}, {"field": "id", "direction": "asc"}]},
+    {"sortby": [{"field": "assets.image.title", "direction": "asc"}]},
+    {"datetime": "2024-05-02T00:00:00Z/.."},
+    {"bbox": [-1, -1, 5, 5], "collections": ["scenes", "others"]},
+    {"filter": {"op": "=", "args": [{"property": "assets.image.title"}, "t1"]}, "filter-lang": "cql2-json"},
+    {"filter": {"op": "isNull", "args": [{"property": "rank"}]}, "filter-lang": "cql2-json"},
+    {"filter": {"op": "or", "args": [{"op": "<", "args": [{"property": "rank"}, 2]},
+                                     {"op": "like", "args": [{"property": "id"}, "%5"]}]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=str)
+def test_pages_are_those_of_pgstac(scattered: Any, search: dict[str, Any]) -> None:
+    """Forward to the end and back again: the same items in the same order, the same tokens and counts."""
+    rows = {name: CollectionRow(None, {}, visible=True) for name in ("scenes", "others")}
+
+    async def walk() -> int:
+        token, pages = None, 0
+        async with Database.open(scattered.url("catalogue")) as reading:
+            for rel in ("next", "prev"):
+                while True:
+                    asked = {**search, "limit": 4} | ({} if token is None else {"token": token})
+                    theirs = await reading.call("search", asked)
+                    ours = await page(reading, ADMINISTRATOR, rows, asked, 4)
+                    assert [r["item"] for r in ours.rows] == [f["id"] for f in theirs["features"]]
+                    assert ours.matched == theirs["numberMatched"]
+                    links = {x["rel"]: x["href"].split("token=")[1] for x in theirs["links"] if "token=" in x["href"]}
+                    assert {"next": ours.next, "prev": ours.previous} == {"next": None, "prev": None} | links
+                    pages += 1
+                    if rel not in links:
+                        break
+                    token = links[rel]
+        return pages
+
+    assert asyncio.run(walk()) >= (1 if "ids" in search or search.get("collections") == [] else 2)
+
+
+@pytest.fixture(scope="module")
+def scattered(module_database: Any) -> Any:
+    """Items of equal moments, equal and missing ranks, and equal ids in two collections."""
+    with PgstacDB(dsn=module_database.admin_url) as db:
+        made = Loader(db)
+        made.load_collections(iter([collection("scenes"), collection("others")]), Methods.insert)
+        items = [
+            item(
+                f"i{n}",
+                f"2024-0{5 + n % 2}-0{1 + n % 3}T00:00:00Z",
+                holder,
+                geometry={"type": "Point", "coordinates": [n, n]},
+                assets={"image": {"href": "https://example.org", "title": f"t{n % 3}"}},
+                properties={} if n % 4 == 0 else {"rank": n % 5},
+            )
+            for n in range(11)
+            for holder in ("scenes", "others")
+        ]
+        load(made, items, Methods.insert)
+    return module_database
