@@ -215,8 +215,8 @@ _SEEN = {"op": "or", "args": [{"op": "isNull", "args": [{"property": "bocage:aud
 def _searches(dice: random.Random) -> dict[str, dict[str, Any]]:
     """One search of each kind, never the same twice."""
     west, south = dice.uniform(-170, 160), dice.uniform(-70, 69)
-    since = _SINCE + timedelta(days=dice.randrange(_DAYS - 365))
-    period = f"{since.strftime('%Y-%m-%dT%H:%M:%SZ')}/{(since + timedelta(days=365)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    since = _SINCE + timedelta(days=dice.randrange(_DAYS - 1000))
+    period = f"{since.strftime('%Y-%m-%dT%H:%M:%SZ')}/{(since + timedelta(days=1000)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
     where = {"collections": [f"scenes-{dice.randrange(COLLECTIONS)}"], "datetime": period}
     narrow, wide = [west, south, west + 3, south + 3], [west, south, min(180.0, west + 100), south + 20]
     cloud = round(dice.uniform(5, 10), 4)

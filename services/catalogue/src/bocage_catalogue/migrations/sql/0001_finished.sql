@@ -10,7 +10,7 @@ create table finished_item (
     end_datetime timestamptz not null,
     geometry     public.geometry not null,
     -- Who sees it: what bocage_kit.audience reads of its properties.
-    audience     text not null,
+    audience     text not null check (audience in ('public', 'organisation', 'owner')),
     owner        text,
     organisation text,
     shared       text[],
@@ -34,8 +34,10 @@ exception when feature_not_supported or invalid_parameter_value then
 end
 $$;
 
-create index on finished_item (datetime desc, collection desc, id desc);
-create index on finished_item (collection, datetime desc, id desc);
+-- What is public is counted in an index alone; what is not, is little.
+create index on finished_item (datetime desc, collection desc, id desc) include (end_datetime, audience);
+create index on finished_item (collection, datetime desc, id desc) include (end_datetime, audience);
+create index on finished_item (datetime desc, collection desc, id desc) where audience <> 'public';
 create index on finished_item using gist (geometry);
 
 
@@ -107,7 +109,9 @@ begin
         select c.base_item into base from pgstac.collections c where c.id = item.collection;
     end if;
     if base is not null then
-        base := (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(base) where value <> 'null');
+        if base @? '$.* ? (@ == null)' then
+            base := (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(base) where value <> 'null');
+        end if;
         made := catalogue.hydrated(made, base);
         if position('𒍟※' in made::text) > 0 then
             made := catalogue.unmarked(made);
@@ -135,6 +139,7 @@ declare
     authentication constant text := 'https://stac-extensions.github.io/authentication/v1.1.0/schema.json';
     projection constant text := 'https://stac-extensions.github.io/projection/v2.0.0/schema.json';
     projection_with_epsg constant text := 'https://stac-extensions.github.io/projection/v1.2.0/schema.json';
+    own constant jsonb := item.content - 'pgstac:base_item';
     document jsonb := catalogue.stored_document(item);
     properties jsonb := coalesce(document -> 'properties', '{}');
     assets jsonb := coalesce(document -> 'assets', '{}');
@@ -152,8 +157,12 @@ begin
     made.datetime := item.datetime;
     made.end_datetime := item.end_datetime;
     made.geometry := item.geometry;
-    made.content := item.content - '{assets,links,pgstac:base_item}'::text[];
-    made.audience := coalesce(properties ->> 'bocage:audience', 'public');
+    made.content := own - '{assets,links}'::text[];
+    made.audience := case
+        when coalesce(properties ->> 'bocage:audience', 'public') = 'public' then 'public'
+        when properties ->> 'bocage:audience' = 'organisation' then 'organisation'
+        else 'owner'  -- an audience that nobody has heard of shows an item to no more
+    end;
     made.owner := properties ->> 'bocage:owner';
     made.organisation := properties ->> 'bocage:organisation';
     made.shared := pgstac.to_text_array(nullif(properties -> 'bocage:shared_with', 'null'));
@@ -336,20 +345,24 @@ declare
     token record;
     after text := 'true';
     visible text := 'true';
+    theirs text := 'false';
     source text := 'catalogue.finished_item';
     returned bigint;
     total bigint;
 begin
     if not sees_all then
-        visible := $v$(audience = 'public' or owner = $1
-            or (audience = 'organisation' and organisation = $2) or shared && $3)$v$;
+        visible := $v$(audience = 'public')$v$;
+        if person is not null then
+            theirs := $v$(audience <> 'public' and (
+                owner = $1 or (audience = 'organisation' and organisation = $2) or shared && $3))$v$;
+        end if;
     end if;
     if cardinality(unseen) > 0 then
-        visible := visible || ' and collection <> all ($4)';
+        conditions := format('(%s) and collection <> all ($4)', conditions);
     end if;
     if cardinality(among) = 1 then
         -- As an equality it lets the index of one collection give the order.
-        visible := visible || format(' and collection = %L', among[1]);
+        conditions := format('(%s) and collection = %L', conditions, among[1]);
     end if;
     if search ? 'token' then
         token := pgstac.get_token_record(search ->> 'token');
@@ -369,14 +382,17 @@ begin
     return query execute format(
         'select collection, id, licences, hrefs, laid_out, audience, body, null::bigint from %s
          where (%s) and (%s) and (%s) order by %s limit %s',
-        source, conditions, after, visible, ordering, most + 1
+        source, conditions, after, visible || ' or ' || theirs, ordering, most + 1
     ) using person, in_organisation, names, unseen;
     get diagnostics returned = row_count;
     if not search ? 'token' and returned <= most then
         total := returned;
     elsif counted then
-        execute format('select count(*) from %s where (%s) and (%s)', source, conditions, visible)
-            into total using person, in_organisation, names, unseen;
+        -- Apart, since the larger part needs no more than an index.
+        execute format(
+            'select (select count(*) from %1$s where (%2$s) and %3$s) + (select count(*) from %1$s where (%2$s) and %4$s)',
+            source, conditions, visible, theirs
+        ) into total using person, in_organisation, names, unseen;
     end if;
     return query select null::text, null::text, null::text, null::jsonb, null::boolean, null::text, null::bytea, total;
 end
