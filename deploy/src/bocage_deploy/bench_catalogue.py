@@ -218,13 +218,13 @@ def _searches(dice: random.Random) -> dict[str, dict[str, Any]]:
     since = _SINCE + timedelta(days=dice.randrange(_DAYS - 1000))
     period = f"{since.strftime('%Y-%m-%dT%H:%M:%SZ')}/{(since + timedelta(days=1000)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
     where = {"collections": [f"scenes-{dice.randrange(COLLECTIONS)}"], "datetime": period}
-    narrow, wide = [west, south, west + 3, south + 3], [west, south, min(180.0, west + 100), south + 20]
+    narrow, wide = [west, south, west + 3, south + 3], [west, south, min(180.0, west + 100), min(90.0, south + 40)]
     cloud = round(dice.uniform(5, 10), 4)
     return {
         "items, limit 10": {"collections": where["collections"], "limit": 10},
         "bbox + datetime, limit 10": {**where, "bbox": wide, "limit": 10},
         "bbox + datetime, limit 100": {**where, "bbox": wide, "limit": 100},
-        "3° + 1 year, all collections": {"bbox": narrow, "datetime": period, "limit": 10},
+        "3° and a period, everywhere": {"bbox": narrow, "datetime": period, "limit": 10},
         "no filter, limit 10": {"limit": 10},
         "no filter, limit 100": {"limit": 100},
         "cloud cover, sorted by it": {
