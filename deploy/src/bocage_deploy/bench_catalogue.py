@@ -191,10 +191,12 @@ def _load(admin: str, count: int, line: Callable[[str], None]) -> None:
             loader.load_items(iter(part), Methods.insert)
             seconds.append(time.monotonic() - begun)
     with psycopg.connect(admin, autocommit=True) as connection:
+        while connection.execute("select catalogue.enter_more(1000)").fetchone() != (0,):
+            pass
         begun = time.monotonic()
         while connection.execute("select catalogue.finish_more(1000)").fetchone() != (0,):
             pass
-        filled = time.monotonic() - begun
+        finished = time.monotonic() - begun
         connection.execute("vacuum analyze")
         sizes = connection.execute(
             "select pg_total_relation_size('catalogue.finished_item'), (select sum(pg_total_relation_size(inhrelid)) "
@@ -203,8 +205,8 @@ def _load(admin: str, count: int, line: Callable[[str], None]) -> None:
     assert sizes is not None
     line(f"catalogue, {count} items of {len(json.dumps(items[0])) / 1000:.1f} kB in {COLLECTIONS} collections")
     line(f"  pypgstac load, bare          {half / seconds[0]:7.0f} items/s")
-    line(f"  pypgstac load, finishing     {half / seconds[1]:7.0f} items/s   {seconds[1] / seconds[0]:.2f} × as long")
-    line(f"  filling in afterwards        {half / filled:7.0f} items/s")
+    line(f"  pypgstac load, entering      {half / seconds[1]:7.0f} items/s   {seconds[1] / seconds[0]:.2f} × as long")
+    line(f"  finishing them afterwards    {count / finished:7.0f} items/s")
     line(f"  size                         {sizes[0] / 1e6:7.0f} MB beside {float(sizes[1]) / 1e6:.0f} MB of pgSTAC")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,9 +39,10 @@ COMMON = {
 }
 # All that pgSTAC holds and the table does not say alike, and all that the table says of nothing.
 ASTRAY = """
-select i.collection, i.id from pgstac.items i cross join lateral catalogue.finished(i) d
+select i.collection, i.id from pgstac.items i
+cross join lateral catalogue.entered(i) e cross join lateral catalogue.laid(i) l
 left join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
-where to_jsonb(d) - 'revision' is distinct from to_jsonb(f) - 'revision'
+where (to_jsonb(e) || to_jsonb(l)) - 'revision' is distinct from to_jsonb(f) - 'revision'
 union all
 select f.collection, f.id from catalogue.finished_item f
 where not exists (select from pgstac.items i where i.collection = f.collection and i.id = f.id)
@@ -84,7 +86,9 @@ def load(loader: Loader, items: list[dict[str, Any]], mode: Methods) -> None:
 
 
 def kept(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """The finished items by id; none of them may be astray."""
+    """The finished items by id; none of them may be astray, nor any be left over."""
+    while connection.execute("select catalogue.finish_more(3) as n").fetchone() != {"n": 0}:
+        pass
     assert connection.execute(ASTRAY).fetchall() == []
     return {row["id"]: row for row in connection.execute("select * from catalogue.finished_item")}
 
@@ -152,6 +156,37 @@ def test_the_writers_of_the_catalogue_need_no_more_rights(database: Any, loader:
         connection.execute("select id from catalogue.finished_item")
 
 
+def test_the_service_finishes_what_is_written_and_answers_the_same_before(
+    fresh_catalogue: Any, admin: psycopg.Connection[Any]
+) -> None:
+    """Two finishers at once, while items are written over and over."""
+    service = fresh_catalogue.service
+    assert service.post("/stac/collections", json=fresh_catalogue.collection("scenes")).status_code == 201
+    asset = {"href": "store:collections/scenes/one/image", "type": "image/tiff"}
+    made = fresh_catalogue.item("one", {"image": asset})
+    admin.execute("begin")
+    assert service.post("/stac/collections/scenes/items", json=made).status_code == 201
+    admin.execute("select from catalogue.finished_item for update")  # until released, nobody finishes it
+    path = "/stac/collections/scenes/items/one"
+    unfinished = {who: getattr(fresh_catalogue, who).get(path).content for who in ("anonymous", "service", "stranger")}
+    searched = fresh_catalogue.anonymous.get("/stac/search").content
+    admin.execute("rollback")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if admin.execute("select from catalogue.finished_item where body is not null").fetchall():
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError("the item was not finished")
+    assert unfinished == {who: getattr(fresh_catalogue, who).get(path).content for who in unfinished}
+    assert searched == fresh_catalogue.anonymous.get("/stac/search").content
+    for number in range(20):
+        batch = [{**fresh_catalogue.item(f"i{n}", round=number), "collection": "scenes"} for n in range(10)]
+        admin.execute("select pgstac.upsert_items(%s)", [orjson.dumps(batch).decode()])
+        admin.execute("select catalogue.finish_more(7)")
+    assert len(kept(admin)) == 11
+
+
 def test_items_from_before_are_filled_in(admin: psycopg.Connection[Any], loader: Loader, database: Any) -> None:
     loader.load_collections(iter([collection("scenes"), collection("others")]), Methods.insert)
     admin.execute("alter table pgstac.items disable trigger keep_finished")
@@ -160,12 +195,12 @@ def test_items_from_before_are_filled_in(admin: psycopg.Connection[Any], loader:
     assert admin.execute("select count(*) as n from catalogue.finished_item").fetchone() == {"n": 0}
     with psycopg.connect(database.url("catalogue"), autocommit=True) as connection:
 
-        def finish(most: int) -> int:
-            row = connection.execute("select catalogue.finish_more(%s)", [most]).fetchone()
+        def enter(most: int) -> int:
+            row = connection.execute("select catalogue.enter_more(%s)", [most]).fetchone()
             assert row is not None
             return int(row[0])
 
-        assert finish(10) == 10
+        assert enter(10) == 10
         load(loader, [item("i24", properties={"a": 1})], Methods.upsert)  # by its trigger: one less
         # One that is being deleted meanwhile is not brought back.
         with psycopg.connect(database.admin_url) as deleting:
@@ -175,12 +210,12 @@ def test_items_from_before_are_filled_in(admin: psycopg.Connection[Any], loader:
                 " returning id"
             ).fetchall()
             assert len(gone) == 1
-            worker = threading.Thread(target=lambda: finish(100))
+            worker = threading.Thread(target=lambda: enter(100))
             worker.start()
             worker.join(0.3)
             deleting.commit()
             worker.join(20)
-        assert finish(100) == 0
+        assert enter(100) == 0
     assert len(kept(admin)) == 24
 
 
@@ -250,8 +285,8 @@ def test_laid_out_text_equals_the_presented_document(
         # PostgreSQL keeps no NUL, and the loading library reads the marks of its own in strings.
         load(loader, [item(made["id"], **{k: v for k, v in made.items() if k != "id"})], Methods.insert)
         row = admin.execute(
-            "select collection as in_collection, id as item, licences, hrefs, laid_out, audience, body"
-            " from catalogue.finished_item"
+            "select collection as in_collection, id as item, licences, audience, l.*, null as now"
+            " from catalogue.finished_item f cross join lateral catalogue.laid_now(f.collection, f.id) l"
         ).fetchone()
         feature = admin.execute("select pgstac.content_nonhydrated(i) as i from pgstac.items i").fetchone()
         assert row is not None and feature is not None

@@ -6,6 +6,7 @@ The text of an item has control characters, which JSON never holds, where it dep
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,18 +15,24 @@ import orjson
 from bocage_kit.audience import names_of, sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
+from bocage_kit.problems import Problem
 
 from bocage_catalogue import present
-from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.database import Connection, Contended, Database
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import CollectionRow
 
 _BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES = (bytes([n]) for n in range(1, 7))
 _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
+# Writers of an item wait for its batch to end: some fifty milliseconds.
+_BATCH = 100
+_PAUSE = 0.5
+
 _PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7, $8)"
 _WRITTEN = """
-select collection as in_collection, id as item, licences, hrefs, laid_out, audience, body
+select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
+       case when body is null then catalogue.laid_now(collection, id) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
 _ITEM = f"""{_WRITTEN} and (
@@ -34,7 +41,10 @@ _ITEM = f"""{_WRITTEN} and (
 
 
 class Row(Protocol):
-    """A finished item: in_collection, item, licences, hrefs, laid_out, audience, body."""
+    """A finished item: in_collection, item, licences, audience, and its sheet: hrefs, laid_out, body.
+
+    Of one that was written just now the sheet is in the member `now`.
+    """
 
     def __getitem__(self, name: str) -> Any: ...
 
@@ -75,6 +85,17 @@ async def item_row(
     async with database.reading() as connection:
         found: list[Row] = await connection.fetch(_ITEM, name, collection, *_eyes(identity))
     return found[0] if found else None
+
+
+async def keep_finishing(database: Database) -> None:
+    """Lay out what was written, soon afterwards, until cancelled. Any number of copies may do so at once."""
+    while True:
+        try:
+            async with database.writing() as connection:
+                found = await connection.fetchval("select catalogue.finish_more($1)", _BATCH)
+        except (Problem, Contended):
+            found = 0  # the database is away or others write: items are laid out when they are read
+        await asyncio.sleep(0 if found else _PAUSE)
 
 
 async def written_row(connection: Connection, collection: str, name: str) -> Row:
@@ -128,10 +149,11 @@ class Layout:
 
     def text(self, row: Row) -> bytes:
         """The item as the caller sees it, as JSON."""
-        if not row["laid_out"] or self._internal:
+        sheet: Row = row["now"] or row
+        if not sheet["laid_out"] or self._internal:
             return orjson.dumps(self.document(row))
         gated, licences = self._decision(row)
-        body: bytes = row["body"]
+        body: bytes = sheet["body"]
         if gated:
             body = (
                 body.replace(_REFS, _REFS_TEXT)
@@ -145,11 +167,12 @@ class Layout:
 
     def document(self, row: Row) -> Document:
         """The same as a document."""
-        body: bytes = row["body"]
-        if row["laid_out"]:
+        sheet: Row = row["now"] or row
+        body: bytes = sheet["body"]
+        if sheet["laid_out"]:
             body = body.translate(None, _OF_AUTHENTICATION + _LICENCES).replace(_BASE, self._base)
         stored: Document = orjson.loads(body)
-        for name, href in (row["hrefs"] or {}).items():
+        for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
         return present.item(stored, self._rights(row), self._identity)
 

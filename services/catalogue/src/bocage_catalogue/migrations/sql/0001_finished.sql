@@ -1,4 +1,5 @@
--- Items as they leave: hydrated and laid out when they are written, so that a search reads text.
+-- Items as they leave: found by columns that are written with them, and hydrated and laid out once, soon afterwards,
+-- so that a search reads text and a load in bulk does not wait for it.
 
 create sequence revision;
 
@@ -18,13 +19,16 @@ create table finished_item (
     content      jsonb not null,
     -- What its properties say of licences, as text: the key under which a search remembers its decision.
     licences     text not null,
-    -- The internal hrefs that `body` does not tell.
-    hrefs        jsonb,
-    -- Laid out, with control characters where a text depends on the caller; else the plain stored document.
-    laid_out     boolean not null,
-    body         bytea not null,
+    -- Null until finished; whoever reads it before lays it out on the spot. `body` is laid out, with control
+    -- characters where a text depends on the caller, else the plain stored document; `hrefs` are the internal ones
+    -- that it does not tell.
+    hrefs        text,
+    laid_out     boolean check ((laid_out is null) = (body is null)),
+    body         bytea,
     primary key (id, collection)
 );
+
+create type sheet as (hrefs text, laid_out boolean, body bytea);
 
 do $$
 begin
@@ -39,6 +43,7 @@ create index on finished_item (datetime desc, collection desc, id desc) include 
 create index on finished_item (collection, datetime desc, id desc) include (end_datetime, audience);
 create index on finished_item (datetime desc, collection desc, id desc) where audience <> 'public';
 create index on finished_item using gist (geometry);
+create index on finished_item (revision) where body is null;
 
 
 -- What pgSTAC keeps of an item, merged with what its collection says of all: the rules of the library that loads.
@@ -130,34 +135,20 @@ language sql immutable parallel safe as $$
 $$;
 
 
--- One item, finished. Marks in the text: 1 the public base, 2 what an asset says of authentication, 3 the schemes of
--- authentication, 4 and 5 the extension's declaration after others and alone, 6 the links to licences.
-create function finished(item pgstac.items) returns finished_item
+-- One item as it is found, not finished yet.
+create function entered(item pgstac.items) returns finished_item
 language plpgsql stable as $$
 declare
-    plain constant text := '^[A-Za-z0-9_.~:@!$&''()*+,;=-]+$';
-    authentication constant text := 'https://stac-extensions.github.io/authentication/v1.1.0/schema.json';
-    projection constant text := 'https://stac-extensions.github.io/projection/v2.0.0/schema.json';
-    projection_with_epsg constant text := 'https://stac-extensions.github.io/projection/v1.2.0/schema.json';
-    own constant jsonb := item.content - 'pgstac:base_item';
-    document jsonb := catalogue.stored_document(item);
-    properties jsonb := coalesce(document -> 'properties', '{}');
-    assets jsonb := coalesce(document -> 'assets', '{}');
-    extensions jsonb := document -> 'stac_extensions';
-    parent text := chr(1) || '/stac/collections/' || item.collection;
-    shown jsonb;
+    content constant jsonb := item.content - '{assets,links,pgstac:base_item}'::text[];
+    properties constant jsonb := coalesce(content -> 'properties', '{}');
     made catalogue.finished_item;
-    simple boolean;
-    coded boolean;
-    links jsonb;
-    answer text;
 begin
     made.collection := item.collection;
     made.id := item.id;
     made.datetime := item.datetime;
     made.end_datetime := item.end_datetime;
     made.geometry := item.geometry;
-    made.content := own - '{assets,links}'::text[];
+    made.content := content;
     made.audience := case
         when coalesce(properties ->> 'bocage:audience', 'public') = 'public' then 'public'
         when properties ->> 'bocage:audience' = 'organisation' then 'organisation'
@@ -165,11 +156,42 @@ begin
     end;
     made.owner := properties ->> 'bocage:owner';
     made.organisation := properties ->> 'bocage:organisation';
-    made.shared := pgstac.to_text_array(nullif(properties -> 'bocage:shared_with', 'null'));
-    made.licences := (
-        select coalesce(jsonb_object_agg(key, value), '{}')::text
-        from jsonb_each(properties) where key in ('bocage:licences', 'license') and value <> 'null'
-    );
+    if properties ? 'bocage:shared_with' then
+        made.shared := pgstac.to_text_array(nullif(properties -> 'bocage:shared_with', 'null'));
+    end if;
+    made.licences := '{}';
+    if properties ?| '{bocage:licences,license}'::text[] then
+        made.licences := (
+            select coalesce(jsonb_object_agg(key, value), '{}')::text
+            from jsonb_each(properties) where key in ('bocage:licences', 'license') and value <> 'null'
+        );
+    end if;
+    return made;
+end
+$$;
+
+
+-- One item, finished. Marks in the text: 1 the public base, 2 what an asset says of authentication, 3 the schemes of
+-- authentication, 4 and 5 the extension's declaration after others and alone, 6 the links to licences.
+create function laid(item pgstac.items) returns sheet
+language plpgsql stable as $$
+declare
+    plain constant text := '^[A-Za-z0-9_.~:@!$&''()*+,;=-]+$';
+    authentication constant text := 'https://stac-extensions.github.io/authentication/v1.1.0/schema.json';
+    projection constant text := 'https://stac-extensions.github.io/projection/v2.0.0/schema.json';
+    projection_with_epsg constant text := 'https://stac-extensions.github.io/projection/v1.2.0/schema.json';
+    document jsonb := catalogue.stored_document(item);
+    properties jsonb := coalesce(document -> 'properties', '{}');
+    assets jsonb := coalesce(document -> 'assets', '{}');
+    extensions jsonb := document -> 'stac_extensions';
+    parent text := chr(1) || '/stac/collections/' || item.collection;
+    shown jsonb;
+    made catalogue.sheet;
+    simple boolean;
+    coded boolean;
+    links jsonb;
+    answer text;
+begin
     answer := document::text;
     made.body := convert_to(answer, 'UTF8');
     made.laid_out := false;
@@ -189,7 +211,7 @@ begin
                 'auth:refs', jsonb_build_array(chr(2))
             ) else '{}' end), '{}'),
         coalesce(bool_or(value ->> 'proj:code' ~* '^EPSG:[0-9]{1,9}$'), false),
-        jsonb_object_agg(key, value -> 'href') filter (where stored),
+        jsonb_object_agg(key, value -> 'href') filter (where stored)::text,
         coalesce(bool_and(
             jsonb_typeof(value) = 'object' and not value ?| '{bocage:licences,license,auth:refs}'::text[]
             and (not stored or key ~ plain)
@@ -253,6 +275,14 @@ end
 $$;
 
 
+-- What is not finished yet, on the spot.
+create function laid_now(in_collection text, item text) returns sheet
+language sql stable as $$
+    select (d).* from pgstac.items i cross join lateral catalogue.laid(i) d
+    where i.collection = in_collection and i.id = item limit 1
+$$;
+
+
 -- Whoever writes, whichever way: `pypgstac load` writes into partitions, which have the triggers of their parent.
 create function keep_finished() returns trigger
 language plpgsql security definer set search_path = catalogue, pgstac, public as $$
@@ -267,14 +297,14 @@ begin
     if tg_op = 'DELETE' then
         return null;
     end if;
-    made := finished(new);
+    made := entered(new);
     made.revision := nextval('revision');
     insert into finished_item select made.*
     on conflict (id, collection) do update set
         revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
         geometry = excluded.geometry, audience = excluded.audience, owner = excluded.owner,
         organisation = excluded.organisation, shared = excluded.shared, content = excluded.content,
-        licences = excluded.licences, hrefs = excluded.hrefs, laid_out = excluded.laid_out, body = excluded.body;
+        licences = excluded.licences, hrefs = null, laid_out = null, body = null;
     return null;
 end
 $$;
@@ -301,12 +331,12 @@ create trigger forget_finished after truncate on pgstac.items
 for each statement execute function forget_finished();
 
 
--- Finishes up to `most` items that were there before the triggers; how many. The lock keeps a writer from deleting
--- an item between its being read and its being finished.
-create function finish_more(most integer) returns integer
+-- Enters up to `most` items that were there before the triggers; how many. The lock keeps a writer from deleting an
+-- item between its being read and its being entered.
+create function enter_more(most integer) returns integer
 language plpgsql as $$
 declare
-    found_items integer;
+    seen integer;
 begin
     with waiting as (
         select i from pgstac.items i
@@ -316,13 +346,35 @@ begin
     ), made as (
         insert into catalogue.finished_item
         select d.collection, d.id, nextval('catalogue.revision'), d.datetime, d.end_datetime, d.geometry, d.audience,
-            d.owner, d.organisation, d.shared, d.content, d.licences, d.hrefs, d.laid_out, d.body
-        from waiting, lateral catalogue.finished(waiting.i) d
+            d.owner, d.organisation, d.shared, d.content, d.licences
+        from waiting, lateral catalogue.entered(waiting.i) d
         on conflict do nothing
+    )
+    select count(*) into seen from waiting;
+    return seen;
+end
+$$;
+
+
+-- Finishes up to `most` items, the oldest writes first; how many. Several may work at once, and none waits: an item
+-- whose row is held is being written anew, or finished by another.
+create function finish_more(most integer) returns integer
+language plpgsql as $$
+declare
+    seen integer;
+begin
+    with waiting as (
+        select f.id, f.collection from catalogue.finished_item f
+        where f.body is null order by f.revision limit most
+        for update skip locked
+    ), made as (
+        update catalogue.finished_item f set hrefs = d.hrefs, laid_out = d.laid_out, body = d.body
+        from waiting w, lateral catalogue.laid_now(w.collection, w.id) d
+        where f.id = w.id and f.collection = w.collection and d.body is not null
         returning 1
     )
-    select count(*) into found_items from waiting;
-    return found_items;
+    select count(*) into seen from made;
+    return seen;
 end
 $$;
 
@@ -333,8 +385,8 @@ create function page(
     search jsonb, most integer, counted boolean,
     sees_all boolean, person text, in_organisation text, names text[], unseen text[]
 ) returns table (
-    in_collection text, item text, licences text, hrefs jsonb, laid_out boolean, audience text, body bytea,
-    matched bigint
+    in_collection text, item text, licences text, audience text, hrefs text, laid_out boolean, body bytea,
+    now catalogue.sheet, matched bigint
 )
 language plpgsql stable as $$
 declare
@@ -380,8 +432,9 @@ begin
             on i.collection = f.collection and i.id = f.id and i.datetime = f.datetime) f$s$;
     end if;
     return query execute format(
-        'select collection, id, licences, hrefs, laid_out, audience, body, null::bigint from %s
-         where (%s) and (%s) and (%s) order by %s limit %s',
+        'select collection, id, licences, audience, hrefs, laid_out, body,
+            case when body is null then catalogue.laid_now(collection, id) end, null::bigint
+         from %s where (%s) and (%s) and (%s) order by %s limit %s',
         source, conditions, after, visible || ' or ' || theirs, ordering, most + 1
     ) using person, in_organisation, names, unseen;
     get diagnostics returned = row_count;
@@ -394,6 +447,7 @@ begin
             source, conditions, visible, theirs
         ) into total using person, in_organisation, names, unseen;
     end if;
-    return query select null::text, null::text, null::text, null::jsonb, null::boolean, null::text, null::bytea, total;
+    return query select
+        null::text, null::text, null::text, null::text, null::text, null::boolean, null::bytea, null::catalogue.sheet, total;
 end
 $$;

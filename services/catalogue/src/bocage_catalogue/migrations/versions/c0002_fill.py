@@ -1,4 +1,4 @@
-"""Finishes the items that were loaded before there were triggers, in batches that each commit: it may be broken off."""
+"""Enters the items that were loaded before there were triggers, in batches that each commit: it may be broken off."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _BATCH = 1000
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         connection = op.get_bind()
-        while connection.execute(text("select catalogue.finish_more(:most)"), {"most": _BATCH}).scalar():
-            pass
+        for step in ("enter_more", "finish_more"):
+            while connection.execute(text(f"select catalogue.{step}(:most)"), {"most": _BATCH}).scalar():
+                pass
         connection.execute(text("analyze catalogue.finished_item"))
