@@ -197,10 +197,13 @@ begin
     made.laid_out := false;
 
     -- What is rare is laid out by the reader: shares, licences of single assets, schemes of its own, odd names.
-    simple := jsonb_typeof(properties) = 'object' and jsonb_typeof(assets) = 'object'
+    simple := coalesce(
+        jsonb_typeof(properties) = 'object' and jsonb_typeof(assets) = 'object'
         and jsonb_typeof(extensions) = 'array' and coalesce(jsonb_typeof(document -> 'links') = 'array', true)
         and not properties ?| '{bocage:shared_with,auth:schemes}'::text[]
-        and item.collection ~ plain and item.id ~ plain and position('\u000' in answer) = 0;
+        and item.collection ~ plain and item.id ~ plain and position('\u000' in answer) = 0,
+        false
+    );
     if not simple then
         return made;
     end if;
