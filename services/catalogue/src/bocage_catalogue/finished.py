@@ -29,7 +29,7 @@ _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 _BATCH = 100
 _PAUSE = 0.5
 
-_PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7, $8)"
+_PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7)"
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id) end as now
@@ -56,7 +56,7 @@ class Page:
     rows: Sequence[Row]
     next: str | None
     previous: str | None
-    matched: int | None
+    matched: int
 
 
 def _json(value: Any) -> bytes:
@@ -105,18 +105,12 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 
 
 async def page(
-    database: Database,
-    identity: Identity,
-    rows: Mapping[str, CollectionRow],
-    search: Document,
-    most: int,
-    *,
-    counted: bool = True,
+    database: Database, identity: Identity, rows: Mapping[str, CollectionRow], search: Document, most: int
 ) -> Page:
     """One page of what the caller sees, in pgSTAC's order and with pgSTAC's tokens."""
     unseen = [name for name, row in rows.items() if not row.visible]
     async with database.reading() as connection:
-        found = await connection.fetch(_PAGE, search, most, counted, *_eyes(identity), unseen)
+        found = await connection.fetch(_PAGE, search, most, *_eyes(identity), unseen)
     *items, last = found
     token = str(search.get("token") or "").lower()
     backwards, more = token.startswith("prev:"), len(items) > most

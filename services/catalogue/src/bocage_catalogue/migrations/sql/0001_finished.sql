@@ -315,7 +315,6 @@ $$;
 -- A role that may execute it could attach it to a table of its own. Partitions are made as pgstac_admin, whose
 -- execution is asked for when the trigger is cloned.
 revoke all on function keep_finished from public;
-grant usage on schema catalogue to pgstac_admin;
 grant execute on function keep_finished to pgstac_admin;
 
 create trigger keep_finished after insert or update or delete on pgstac.items
@@ -385,7 +384,7 @@ $$;
 -- One page of a search among what the caller sees, and a last row with nothing but how many there are altogether.
 -- pgSTAC makes the conditions, the order and the place of a token; `most` + 1 rows tell whether there are more.
 create function page(
-    search jsonb, most integer, counted boolean,
+    search jsonb, most integer,
     sees_all boolean, person text, in_organisation text, names text[], unseen text[]
 ) returns table (
     in_collection text, item text, licences text, audience text, hrefs text, laid_out boolean, body bytea,
@@ -443,7 +442,7 @@ begin
     get diagnostics returned = row_count;
     if not search ? 'token' and returned <= most then
         total := returned;
-    elsif counted then
+    else
         -- Apart, since the larger part needs no more than an index.
         execute format(
             'select (select count(*) from %1$s where (%2$s) and %3$s) + (select count(*) from %1$s where (%2$s) and %4$s)',
