@@ -314,7 +314,7 @@ def test_laid_out_text_equals_the_presented_document(
         load(loader, [{name: value for name, value in whole.items() if value is not None}], Methods.insert)
         row = admin.execute(
             "select collection as in_collection, id as item, licences, audience, l.*, null as now"
-            " from catalogue.finished_item f cross join lateral catalogue.laid_now(f.collection, f.id) l"
+            " from catalogue.finished_item f cross join lateral catalogue.laid_now(f.collection, f.id, f.datetime) l"
         ).fetchone()
         feature = admin.execute("select pgstac.content_nonhydrated(i) as i from pgstac.items i").fetchone()
         assert row is not None and feature is not None

@@ -7,6 +7,7 @@ The text of an item has control characters, which JSON never holds, where it dep
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,17 +23,19 @@ from bocage_catalogue.database import Connection, Contended, Database
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import CollectionRow
 
+_log = logging.getLogger("bocage.catalogue")
+
 _BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES = (bytes([n]) for n in range(1, 7))
 _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
-_PAUSE = 0.5
+_PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 
 _PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7)"
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
-       case when body is null then catalogue.laid_now(collection, id) end as now
+       case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
 _ITEM = f"""{_WRITTEN} and (
@@ -90,12 +93,16 @@ async def item_row(
 async def keep_finishing(database: Database) -> None:
     """Lay out what was written, soon afterwards, until cancelled. Any number of copies may do so at once."""
     while True:
+        pause = _PAUSE
         try:
             async with database.writing() as connection:
-                found = await connection.fetchval("select catalogue.finish_more($1)", _BATCH)
-        except (Problem, Contended):
-            found = 0  # the database is away or others write: items are laid out when they are read
-        await asyncio.sleep(0 if found else _PAUSE)
+                if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
+                    pause = 0
+        except (Problem, Contended) as error:
+            # The database is away, or others write: meanwhile items are laid out when they are read.
+            _log.warning("items are not finished", extra={"reason": type(error).__name__})
+            pause = _PAUSE_AFTER_FAILURE
+        await asyncio.sleep(pause)
 
 
 async def written_row(connection: Connection, collection: str, name: str) -> Row:

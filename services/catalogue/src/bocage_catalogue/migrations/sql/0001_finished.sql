@@ -30,9 +30,11 @@ create table finished_item (
 
 create type sheet as (hrefs text, laid_out boolean, body bytea);
 
+-- Conditions read `content` of many rows: it stays with the row, as it is, before `body` does.
+alter table finished_item alter column content set storage main;
 do $$
 begin
-    alter table finished_item alter column body set compression lz4;
+    alter table finished_item alter column body set compression lz4, alter column content set compression lz4;
 exception when feature_not_supported or invalid_parameter_value then
     null;  -- a server built without lz4 compresses by its own means
 end
@@ -279,10 +281,10 @@ $$;
 
 
 -- What is not finished yet, on the spot.
-create function laid_now(in_collection text, item text) returns sheet
+create function laid_now(in_collection text, item text, moment timestamptz) returns sheet
 language sql stable as $$
     select (d).* from pgstac.items i cross join lateral catalogue.laid(i) d
-    where i.collection = in_collection and i.id = item limit 1
+    where i.collection = in_collection and i.id = item and i.datetime = moment
 $$;
 
 
@@ -366,12 +368,12 @@ declare
     seen integer;
 begin
     with waiting as (
-        select f.id, f.collection from catalogue.finished_item f
+        select f.id, f.collection, f.datetime from catalogue.finished_item f
         where f.body is null order by f.revision limit most
         for update skip locked
     ), made as (
         update catalogue.finished_item f set hrefs = d.hrefs, laid_out = d.laid_out, body = d.body
-        from waiting w, lateral catalogue.laid_now(w.collection, w.id) d
+        from waiting w, lateral catalogue.laid_now(w.collection, w.id, w.datetime) d
         where f.id = w.id and f.collection = w.collection and d.body is not null
         returning 1
     )
@@ -390,7 +392,8 @@ create function page(
     in_collection text, item text, licences text, audience text, hrefs text, laid_out boolean, body bytea,
     now catalogue.sheet, matched bigint
 )
-language plpgsql stable as $$
+-- The statement that it makes is planned for its values in any case; those of the makers need not be, each time.
+language plpgsql stable set plan_cache_mode = auto as $$
 declare
     among text[] := pgstac.to_text_array(search -> 'collections');
     conditions text := pgstac.stac_search_to_where(search);
@@ -435,7 +438,7 @@ begin
     end if;
     return query execute format(
         'select collection, id, licences, audience, hrefs, laid_out, body,
-            case when body is null then catalogue.laid_now(collection, id) end, null::bigint
+            case when body is null then catalogue.laid_now(collection, id, datetime) end, null::bigint
          from %s where (%s) and (%s) and (%s) order by %s limit %s',
         source, conditions, after, visible || ' or ' || theirs, ordering, most + 1
     ) using person, in_organisation, names, unseen;
