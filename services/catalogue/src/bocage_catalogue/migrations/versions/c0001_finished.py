@@ -1,4 +1,4 @@
-"""Finished items, and the triggers that keep them."""
+"""Finished items, the triggers that keep them, and the search among them."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ depends_on = None
 def upgrade() -> None:
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    connection.execute((Path(__file__).parent.parent / "sql" / "0001_finished.sql").read_text())
+    for name in ("0001_finished.sql", "0001_page.sql"):
+        connection.execute((Path(__file__).parent.parent / "sql" / name).read_text())
