@@ -22,6 +22,7 @@ from bocage_processes.scene import make_scene
 from bocage_processes.stereo import plan_stereo
 from bocage_processes.surface import make_ortho, read_surface
 
+from bocage_deploy import bench_catalogue as bench_catalogue_
 from bocage_deploy import bench_rights as bench_rights_
 from bocage_deploy.engine import ensure_cars
 from bocage_deploy.home import Home
@@ -137,7 +138,12 @@ def bench_rights() -> None:
     bench_rights_.measure(line)
 
 
-BENCHMARKS = {"rights": bench_rights, "gateway": bench_gateway, "dsm": bench_dsm}
+def bench_catalogue() -> None:
+    """Searches and items beside pgSTAC's own function in the same database."""
+    bench_catalogue_.measure(line)
+
+
+BENCHMARKS = {"rights": bench_rights, "catalogue": bench_catalogue, "gateway": bench_gateway, "dsm": bench_dsm}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -47,6 +47,7 @@ def provision(access: Access, database: str = DATABASE) -> None:
         _migrate_pgstac(access.admin(database))
         for statement in _grants(database):
             connection.execute(statement)
+        migrate(access.service("catalogue", database), "bocage_catalogue", "catalogue")
         migrate(access.service("rights", database), "bocage_rights", "rights")
         migrate(access.service("processing", database), "bocage_processing", "processing")
 

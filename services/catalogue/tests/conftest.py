@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+import psycopg
 import pytest
 import uvicorn
 from bocage_catalogue.app import create_app
 from bocage_kit.identity import HEADER, Identity, new_key, sign
 from bocage_kit.settings import ServiceSettings
 from bocage_kit.store import LocalStore
+from psycopg.rows import dict_row
+from pypgstac.db import PgstacDB
+from pypgstac.load import Loader
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 BASE = "http://127.0.0.1:8000"
 OURS, THEIRS = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -150,3 +157,16 @@ def an_item(name: str, assets: dict[str, Any] | None = None, **properties: Any) 
         "assets": assets or {},
         "links": [],
     }
+
+
+@pytest.fixture
+def admin(database: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database.admin_url, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("set search_path to pgstac, public")
+        yield connection
+
+
+@pytest.fixture
+def loader(database: Any) -> Iterator[Loader]:
+    with PgstacDB(dsn=database.admin_url) as db:
+        yield Loader(db)

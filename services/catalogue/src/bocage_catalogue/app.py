@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -57,6 +58,7 @@ from stac_fastapi.types.search import APIRequest
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
+from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
@@ -104,7 +106,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
             app.state.database = database
-            yield
+            finisher = asyncio.create_task(keep_finishing(database))
+            try:
+                yield
+            finally:
+                finisher.cancel()
+                await asyncio.gather(finisher, return_exceptions=True)
 
     async def health() -> dict[str, object]:
         database = getattr(app.state, "database", None)

@@ -68,7 +68,7 @@ def _stored_links(base: str, links: Any) -> list[Link]:
     ]
 
 
-def _licence_links(base: str, licences: Iterable[str]) -> list[Link]:
+def licence_links(base: str, licences: Iterable[str]) -> list[Link]:
     return [link("license", licence_url(base, name), JSON, name) for name in licences]
 
 
@@ -145,7 +145,7 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
         link("root", stac(base)),
         link("parent", parent),
         link("collection", parent),
-        *_licence_links(base, item_licences(collection, stored)),
+        *licence_links(base, item_licences(collection, stored)),
         *_stored_links(base, stored.get("links")),
     ]
     return made
@@ -166,7 +166,7 @@ def collection(stored: Document, identity: Identity) -> Document:
         link("parent", stac(base)),
         link("items", own + "/items", GEOJSON),
         link(QUERYABLES, own + "/queryables", "application/schema+json", "Queryables"),
-        *_licence_links(base, licences),
+        *licence_links(base, licences),
         *_stored_links(base, stored.get("links")),
     ]
     return made

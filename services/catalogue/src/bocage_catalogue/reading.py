@@ -13,13 +13,12 @@ from bocage_kit.identity import Identity
 from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
-from hydraters import hydrate
 from pydantic import ValidationError
 from stac_fastapi.pgstac.core import CoreCrudClient
 from stac_fastapi.pgstac.types.search import PgstacSearch
 from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import asked, present
+from bocage_catalogue import asked, finished, present
 from bocage_catalogue.database import Database
 from bocage_catalogue.present import GEOJSON, JSON, Document, link, stac
 from bocage_catalogue.visibility import (
@@ -27,13 +26,12 @@ from bocage_catalogue.visibility import (
     CollectionRow,
     collections_arguments,
     collections_filter,
-    items_filter,
     rights_of,
 )
 
 _CHILDREN = 1000
 _ALWAYS = {"id", "collection"}
-_BASE_ITEM = "pgstac:base_item"
+_CONDITIONS = ("ids", "collections", "bbox", "intersects", "datetime", "sortby", "token")
 
 
 def answer(
@@ -68,36 +66,14 @@ async def stored_collection(database: Database, identity: Identity, name: str) -
     return dict(found[0])
 
 
-async def stored_items(
-    database: Database, identity: Identity, rows: dict[str, CollectionRow], search: Document, wanted: Any = None
-) -> tuple[list[Document], Document]:
-    """Items as stored, and the rest of pgSTAC's answer, of a search narrowed to what the caller sees."""
-    narrowed = {name: value for name, value in search.items() if name not in ("filter", "query", "fields")}
-    narrowed |= {"filter-lang": "cql2-json", "conf": {**search.get("conf", {}), "nohydrate": True}}
+def _narrowed(search: Document, wanted: Any) -> Document:
+    """A search as pgSTAC's makers of conditions take it. Raises Problem 400."""
     asked.check_extent(search.get("intersects"))
     asked.check_sorting(search.get("sortby"))
-    narrowed["limit"] = min(int(search.get("limit") or 10), asked.MOST_ITEMS)
-    if (clause := items_filter(identity, rows, wanted)) is not None:
-        narrowed["filter"] = clause
-    found = await database.call("search", narrowed)
-    return [_hydrated(feature) for feature in found.pop("features")], found
-
-
-def _hydrated(feature: Document) -> Document:
-    base = feature.pop(_BASE_ITEM, None)
-    if not isinstance(base, dict):
-        return feature
-    base = {name: value for name, value in base.items() if value is not None}
-    return dict(hydrate(base, feature, strip_unmatched_markers=True))
-
-
-async def stored_item(
-    database: Database, identity: Identity, rows: dict[str, CollectionRow], collection: str, name: str
-) -> Document | None:
-    """One item as stored, by the same filtered search as any other."""
-    search = {"ids": [name], "collections": [collection], "limit": 1, "conf": {"context": "off"}}
-    items, _ = await stored_items(database, identity, rows, search)
-    return items[0] if items else None
+    narrowed = {name: search[name] for name in _CONDITIONS if search.get(name) is not None}
+    if wanted is not None:
+        narrowed |= {"filter-lang": "cql2-json", "filter": wanted}
+    return narrowed
 
 
 @attr.s
@@ -191,26 +167,25 @@ class ReadingClient(CoreCrudClient):
 
     async def item_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
         identity = caller(request)
-        await stored_collection(database_of(request), identity, collection_id)
+        rows = await collection_rows(database_of(request), identity)
+        if collection_id not in rows or not rows[collection_id].visible:
+            raise not_found(f"Collection {collection_id}")
         own = stac(identity.public_base, "collections", collection_id)
-        document = await self._found(
-            request, _from_parameters(kwargs | {"collections": [collection_id]}), own + "/items"
-        )
-        document["links"] += [link("parent", own), link("collection", own)]
-        return answer(document, GEOJSON)
+        search = _from_parameters(kwargs | {"collections": [collection_id]})
+        return await _found(request, rows, search, own + "/items", link("parent", own), link("collection", own))
 
     async def get_item(self, item_id: str, collection_id: str, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
         identity, database = caller(request), database_of(request)
         rows = await collection_rows(database, identity)
-        row = rows.get(collection_id)
-        found = await stored_item(database, identity, rows, collection_id, item_id) if row and row.visible else None
-        if row is None or found is None:
+        found = await finished.item_row(database, identity, rows, collection_id, item_id)
+        if found is None:
             raise not_found(f"Item {collection_id}/{item_id}")
-        return answer(present.item(found, row.rights, identity), GEOJSON)
+        return Response(finished.Layout(identity, rows).text(found), media_type=GEOJSON)
 
     async def get_search(self, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
-        here = stac(caller(request).public_base, "search")
-        return answer(await self._found(request, _from_parameters(kwargs), here), GEOJSON)
+        identity = caller(request)
+        rows = await collection_rows(database_of(request), identity)
+        return await _found(request, rows, _from_parameters(kwargs), stac(identity.public_base, "search"))
 
     async def post_search(self, search_request: PgstacSearch, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
         # Conditions are checked as they came: dumping them first fails on deep ones.
@@ -220,44 +195,45 @@ class ReadingClient(CoreCrudClient):
         document["query"] = getattr(search_request, "query", None)
         fields = document.get("fields") or {}
         document["fields"] = (set(fields.get("include") or ()), set(fields.get("exclude") or ()))
-        document.pop("conf", None)
-        here = stac(caller(request).public_base, "search")
-        return answer(await self._found(request, document, here), GEOJSON)
+        identity = caller(request)
+        rows = await collection_rows(database_of(request), identity)
+        return await _found(request, rows, document, stac(identity.public_base, "search"))
 
-    async def _found(self, request: Request, search: Document, here: str) -> Document:
-        """Search, and lay out the feature collection with its paging links."""
-        identity, database = caller(request), database_of(request)
-        rows = await collection_rows(database, identity)
-        clauses = [
-            asked.query_clause(search.get("query")),
-            asked.filter_clause(search.get("filter"), search.get("filter-lang", "cql2-json")),
-        ]
-        wanted = [clause for clause in clauses if clause is not None]
-        include, exclude = search["fields"]
-        if token := search.get("token"):
-            await _check_token(database, identity, rows, str(token))
-        items, rest = await stored_items(
-            database, identity, rows, search, {"op": "and", "args": wanted} if wanted else None
-        )
+
+async def _found(
+    request: Request, rows: dict[str, CollectionRow], search: Document, here: str, *more_links: Document
+) -> Response:
+    """Search, and lay out the feature collection with its paging links."""
+    identity, database = caller(request), database_of(request)
+    clauses = [
+        asked.query_clause(search.get("query")),
+        asked.filter_clause(search.get("filter"), search.get("filter-lang", "cql2-json")),
+    ]
+    wanted = [clause for clause in clauses if clause is not None]
+    if token := search.get("token"):
+        await _check_token(database, identity, rows, str(token))
+    narrowed = _narrowed(search, {"op": "and", "args": wanted} if wanted else None)
+    most = min(int(search.get("limit") or 10), asked.MOST_ITEMS)
+    found = await finished.page(database, identity, rows, narrowed, most)
+    links = [link("root", stac(identity.public_base)), link("self", _with(request, here), GEOJSON)]
+    for rel, place in (("next", found.next), ("previous", found.previous)):
+        if place is not None:
+            links.append(await _page(request, here, rel, place))
+    layout = finished.Layout(identity, rows)
+    include, exclude = search["fields"]
+    if include or exclude:
+        kept, dropped = include | _ALWAYS if include else set(), exclude - include
         features = [
-            filter_fields(
-                present.item(item, rows[item["collection"]].rights if item["collection"] in rows else {}, identity),  # type: ignore[arg-type]
-                include | _ALWAYS if include else set(),
-                exclude - include,
-            )
-            for item in items
+            orjson.dumps(filter_fields(layout.document(row), kept, dropped))  # type: ignore[arg-type]
+            for row in found.rows
         ]
-        links = [link("root", stac(identity.public_base)), link("self", _with(request, here), GEOJSON)]
-        for stored in rest.get("links", []):
-            if stored.get("rel") in ("next", "prev"):
-                links.append(await _page(request, here, stored))
-        return {
-            "type": "FeatureCollection",
-            "features": features,
-            "links": links,
-            "numberMatched": rest.get("numberMatched"),
-            "numberReturned": len(features),
-        }
+    else:
+        features = [layout.text(row) for row in found.rows]
+    about = {"links": [*links, *more_links], "numberMatched": found.matched, "numberReturned": len(features)}
+    return Response(
+        b'{"type":"FeatureCollection","features":[' + b",".join(features) + b"]," + orjson.dumps(about)[1:],
+        media_type=GEOJSON,
+    )
 
 
 async def _check_token(database: Database, identity: Identity, rows: dict[str, CollectionRow], token: str) -> None:
@@ -270,7 +246,7 @@ async def _check_token(database: Database, identity: Identity, rows: dict[str, C
         raise refusal from error
     if direction not in ("next", "prev"):
         raise refusal
-    if await stored_item(database, identity, rows, collection, name) is None:
+    if await finished.item_row(database, identity, rows, collection, name) is None:
         raise refusal
 
 
@@ -314,10 +290,8 @@ def _with(request: Request, href: str, **changes: str) -> str:
     return f"{href}?{urlencode(query)}" if query else href
 
 
-async def _page(request: Request, here: str, stored: Document) -> Document:
-    """pgSTAC's paging link, as a link of ours."""
-    token = str(stored["href"]).rsplit("token=", 1)[1]
-    rel = "next" if stored["rel"] == "next" else "previous"
+async def _page(request: Request, here: str, rel: str, token: str) -> Document:
+    """A paging link, of the request's own method."""
     if request.method == "POST":
         body = orjson.loads(await request.body() or b"{}")
         return link(rel, here, GEOJSON, method="POST", body={**body, "token": token})

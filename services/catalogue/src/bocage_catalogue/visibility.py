@@ -57,15 +57,6 @@ def both(*clauses: Cql2 | None) -> Cql2 | None:
     return {"op": "and", "args": present}
 
 
-def items_filter(identity: Identity, rows: dict[str, CollectionRow], asked: Cql2 | None = None) -> Cql2 | None:
-    """What the caller may see, and what the caller asked for. Items of a collection that is not seen are not seen."""
-    unseen = [name for name, row in rows.items() if not row.visible]
-    outside: Cql2 | None = None
-    if unseen:
-        outside = {"op": "not", "args": [{"op": "in", "args": [{"property": "collection"}, unseen]}]}
-    return both(cql2_filter(identity), outside, asked)
-
-
 def collections_filter(identity: Identity, asked: Cql2 | None = None) -> Cql2:
     """The same for collections; hidden ones are seen by those to whom they were granted."""
     audience = cql2_filter(identity)

@@ -15,14 +15,15 @@ from bocage_kit.problems import Problem, not_found
 from bocage_kit.store import LocalStore, collection_prefix, key_of
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
 from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient
 
-from bocage_catalogue import authority, documents, present
+from bocage_catalogue import authority, documents, finished, present
 from bocage_catalogue.database import Connection, Contended, Database, attempts, pause
 from bocage_catalogue.hrefs import AssetHrefs, stored_links
 from bocage_catalogue.present import GEOJSON, Document, stac
 from bocage_catalogue.reading import answer, database_of, stored_collection
-from bocage_catalogue.visibility import rights_of
+from bocage_catalogue.visibility import CollectionRow, rights_of
 
 Change = Callable[[Document], Document]
 _MOST_ITEMS = 1000
@@ -90,19 +91,20 @@ class WritingClient(AsyncBaseTransactionsClient):
         if len(set(names)) != len(names):
             raise documents.bad("The same item id occurs twice.")
 
-        async def write(connection: Connection) -> None:
+        async def write(connection: Connection) -> bytes:
             taken = await connection.fetchval(
                 "select min(id) from pgstac.items where collection = $1 and id = any($2)", collection_id, names
             )
             if taken is not None:
                 raise Problem(409, "exists", f"Item {collection_id}/{taken} exists already.")
             await connection.execute("select pgstac.create_items($1)", made)
+            return await _shown(connection, identity, collection, names[0]) if names else b""
 
-        await _transaction(database, write, collection_id)
+        shown = await _transaction(database, write, collection_id)
         if many:
             return answer({"created": names}, status=201)
         own = stac(identity.public_base, "collections", collection_id, "items", names[0])
-        return answer(present.item(made[0], rights(collection), identity), GEOJSON, 201, {"Location": own})
+        return Response(shown, 201, {"Location": own}, GEOJSON)
 
     async def update_item(self, collection_id: str, item_id: str, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
         body = await body_of(request)
@@ -165,7 +167,7 @@ class WritingClient(AsyncBaseTransactionsClient):
         if not result:
             authority.may_write(identity, collection)
 
-        async def write(connection: Connection) -> Document:
+        async def write(connection: Connection) -> bytes:
             stored = await _seen_item(connection, identity, collection_id, item_id)
             body = change(present.item(stored, rights(collection), identity))
             made = await self._item(identity, collection, body, stored, item_id)
@@ -173,10 +175,9 @@ class WritingClient(AsyncBaseTransactionsClient):
                 authority.check_result_change(identity, stored, made)
             if made != stored:
                 await connection.execute("select pgstac.update_item($1)", made)
-            return made
+            return await _shown(connection, identity, collection, item_id)
 
-        made = await _transaction(database, write, collection_id)
-        return answer(present.item(made, rights(collection), identity), GEOJSON)
+        return Response(await _transaction(database, write, collection_id), media_type=GEOJSON)
 
     async def _change_collection(self, request: Request, collection_id: str, change: Change) -> Any:
         identity, database = caller(request), database_of(request)
@@ -245,6 +246,13 @@ async def _writable(database: Database, identity: Identity, collection_id: str) 
     collection = await stored_collection(database, identity, collection_id)
     authority.may_write(identity, collection)
     return collection
+
+
+async def _shown(connection: Connection, identity: Identity, collection: Document, name: str) -> bytes:
+    """An item that was just written, as reading it answers: the same bytes."""
+    holder = str(collection["id"])
+    row = await finished.written_row(connection, holder, name)
+    return finished.Layout(identity, {holder: CollectionRow(None, rights(collection), visible=True)}).text(row)
 
 
 async def _seen_item(connection: Connection, identity: Identity, collection_id: str, item_id: str) -> Document:

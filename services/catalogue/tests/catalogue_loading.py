@@ -1,0 +1,36 @@
+"""Small collections and items, loaded as an operator loads them: past the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from bocage_catalogue import present
+from bocage_kit.identity import Identity
+from pypgstac.load import Loader, Methods
+
+BASE = "https://hub.example.org/bocage"
+ADMINISTRATOR = Identity(subject="admin", scopes=frozenset({"admin"}), public_base=BASE)
+
+
+def collection(name: str, **members: Any) -> dict[str, Any]:
+    return {
+        "type": "Collection", "stac_version": "1.1.0", "id": name, "description": "For a test.", "links": [],
+        "license": "other", "bocage:licences": ["LicenseRef-Test"],
+        "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
+        **members,
+    }  # fmt: skip
+
+
+def item(name: str, moment: str = "2024-05-01T10:30:00Z", holder: str = "scenes", **members: Any) -> dict[str, Any]:
+    return {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [present.PROJECTION], "id": name,
+        "collection": holder, "geometry": {"type": "Point", "coordinates": [2.123456789012345, 43]},
+        "bbox": [2, 43, 2, 43], "links": [], "assets": {},
+        **members,
+        "properties": {"datetime": moment, **members.get("properties", {})},
+    }  # fmt: skip
+
+
+def load(loader: Loader, items: list[dict[str, Any]], mode: Methods) -> None:
+    loader.load_items(iter(orjson.loads(orjson.dumps(items))), mode)
