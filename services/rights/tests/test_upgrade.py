@@ -45,13 +45,12 @@ def _at(database: TestDatabase, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-@pytest.fixture(params=["0002", "0007"], ids=["before", "empty-places"])
-def old(request: pytest.FixtureRequest, database: TestDatabase) -> TestDatabase:
-    """With rows of that time. Revisions 0003 to 0007 were empty once: then the version says more than is there."""
+@pytest.fixture
+def old(database: TestDatabase) -> TestDatabase:
+    """With rows of that time."""
     _at(database, "0002")
     with psycopg.connect(database.admin_url) as connection:
         connection.execute("set search_path to rights, pgstac, public")
-        connection.execute("update alembic_version set version_num = %s", [request.param])
         connection.execute(
             "insert into organisation (name, slug, category) values ('Institute', 'institute', 'public')"
         )
@@ -111,14 +110,6 @@ def test_everything_goes_on(old: TestDatabase) -> None:
     with psycopg.connect(old.url("processing")) as connection:
         for call in ("rights.price('dsm', '{\"megapixels\": 1}', 'public', '{}', now())", "rights.take('[]')"):
             connection.execute(f"select {call}")
-
-
-def test_a_database_in_which_the_later_revisions_were_made(database: TestDatabase) -> None:
-    _at(database, "0007")
-    migrate(database.url("rights"), "bocage_rights", "rights")
-    with psycopg.connect(database.url("rights")) as connection:
-        connection.execute("select revoke_key_and_descendants('none', true, null), take('[]'), km2_of(null)")
-        assert connection.execute("select count(*) from lineage").fetchone() == (0,)
 
 
 def test_an_outline_without_an_area_stops_no_register(database: TestDatabase) -> None:

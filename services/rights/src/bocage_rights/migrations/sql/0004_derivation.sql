@@ -131,3 +131,15 @@ $$;
 -- Tiles looks at the list each half second.
 grant usage on schema rights to bocage_tiles;
 grant select on blocked_item to bocage_tiles;
+
+-- Results carry links to what they were made of: recalls must find those too that were released before.
+insert into lineage (collection, item, input_collection, input_item, job, licences)
+select i.collection, i.id, split_part(l ->> 'title', '/', 1), split_part(l ->> 'title', '/', 2), i.id,
+       array(select jsonb_array_elements_text(case jsonb_typeof(i.content -> 'properties' -> 'bocage:licences')
+                                              when 'array' then i.content -> 'properties' -> 'bocage:licences'
+                                              else '[]' end))
+  from pgstac.items i
+  join pgstac.collections c on c.id = i.collection and c.content ->> 'bocage:write_scope' = 'service'
+ cross join lateral jsonb_array_elements(i.content -> 'links') l
+ where l ->> 'rel' = 'derived_from' and l ->> 'title' ~ '^[^/]+/[^/]+$'
+on conflict do nothing;
