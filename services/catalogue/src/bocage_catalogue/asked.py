@@ -9,7 +9,7 @@ import orjson
 from bocage_kit.audience import SHARED_FIELD
 from bocage_kit.problems import Problem
 from cql2 import Expr
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from stac_fastapi.pgstac.types.search import PgstacSearch
 
 _COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -194,3 +194,15 @@ def field_sets(fields: list[str] | None) -> tuple[set[str], set[str]]:
     include = {part.lstrip("+") for part in fields or () if not part.startswith("-")}
     exclude = {part[1:] for part in fields or () if part.startswith("-")}
     return include - {""}, exclude - {""}
+
+
+def queried(text: str | None) -> Any:
+    return decode(text, "query") if text else None
+
+
+def searched(model: type[PgstacSearch], values: dict[str, Any]) -> PgstacSearch:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise invalid(f"{'.'.join(str(x) for x in first['loc']) or 'search'}: {first['msg']}") from error

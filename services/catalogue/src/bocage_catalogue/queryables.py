@@ -9,8 +9,9 @@ from bocage_kit.access import caller
 from fastapi import Request
 from stac_fastapi.pgstac.extensions import FiltersClient
 
+from bocage_catalogue.answers import answer, database_of
+from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.present import stac
-from bocage_catalogue.reading import answer, database_of, stored_collection
 
 _EMPTY: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -19,10 +19,11 @@ from fastapi.responses import Response
 from stac_fastapi.extensions.transaction import AsyncBaseTransactionsClient
 
 from bocage_catalogue import authority, documents, finished, present
+from bocage_catalogue.answers import answer, database_of
+from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.database import Connection, Contended, Database, attempts, pause
 from bocage_catalogue.hrefs import AssetHrefs, stored_links
 from bocage_catalogue.present import GEOJSON, Document, stac
-from bocage_catalogue.reading import answer, database_of, stored_collection
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 Change = Callable[[Document], Document]

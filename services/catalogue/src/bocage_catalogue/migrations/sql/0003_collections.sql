@@ -1,0 +1,1 @@
+-- Collections as they leave, with a revision each.

@@ -1,0 +1,1 @@
+-- What happened to items, in one order, and how many there are of what.

@@ -1,0 +1,1 @@
+-- What is searched and sorted by: properties that occur, and their indexes.

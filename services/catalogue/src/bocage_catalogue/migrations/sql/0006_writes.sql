@@ -1,0 +1,1 @@
+-- What writing asks of the database.
