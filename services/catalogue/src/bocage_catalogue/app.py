@@ -55,6 +55,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
+from bocage_catalogue import changes
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
@@ -130,6 +131,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(changes.router())
     app.add_middleware(HeadAsGet)
     _add_refusals(app)
     equip(
