@@ -39,7 +39,9 @@ def plainly(connection: psycopg.Connection[Any], identity: Identity) -> Counted:
     """Counted one by one, by the platform's own predicate."""
     holders = {row["id"]: row["content"] for row in connection.execute("select id, content from pgstac.collections")}
     found: Counted = {}
-    for row in connection.execute("select collection, datetime, content -> 'properties' as properties from pgstac.items"):
+    for row in connection.execute(
+        "select collection, datetime, content -> 'properties' as properties from pgstac.items"
+    ):
         if item_visible(identity, holders[row["collection"]], {"properties": row["properties"]}):
             months = found.setdefault(row["collection"], {})
             month = f"{row['datetime']:%Y-%m}"

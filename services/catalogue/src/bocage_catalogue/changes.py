@@ -38,7 +38,9 @@ _FAR = 20_000
 _LONGEST_WAIT, _BETWEEN = 20, 0.25
 _CURSOR = re.compile(r"([0-9a-f]{12})\.(\d{1,18})", re.ASCII)
 
-_LOG = "select name, pruned, (select coalesce(max(position), 0) from catalogue.change) as last from catalogue.change_log"
+_LOG = """
+select name, pruned, greatest(pruned, (select max(position) from catalogue.change)) as last from catalogue.change_log
+"""
 _SINCE = "select * from catalogue.changes_since($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
@@ -61,7 +63,9 @@ class Cursor:
             found = None
         if found is None:
             raise Problem(
-                400, "invalid-request", "cursor must be one that a page of changes gave, or now; without it, all is told."
+                400,
+                "invalid-request",
+                "cursor must be one that a page of changes gave, or now; without it, all is told.",
             )
         return cls(found[1], int(found[2]))
 
@@ -171,7 +175,9 @@ async def _changes(
     identity: Caller,
     cursor: Annotated[
         str | None,
-        Query(max_length=100, description="Where to go on: of a former page, or `now`. Without it, from the beginning."),
+        Query(
+            max_length=100, description="Where to go on: of a former page, or `now`. Without it, from the beginning."
+        ),
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MOST, description="How many entries at most.")] = LIMIT,
     collections: Annotated[str | None, Query(max_length=4000, description="Ids of collections, by commas.")] = None,
