@@ -1,7 +1,6 @@
 """`explain=true`: how many of the items that the caller sees remain after each condition, and which left none."""
 
-from __future__ import annotations
-
+# Annotations stay as they are: FastAPI reads those of ExplainParameters where their names mean nothing.
 from typing import Annotated, Any
 
 import attr
