@@ -55,10 +55,15 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
+<<<<<<< HEAD
 from bocage_catalogue import changes
+=======
+from bocage_catalogue import queryables
+>>>>>>> h-search
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
+from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet
 from bocage_catalogue.openapi import describe
@@ -132,6 +137,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     _mount(app, LocalStore(settings.store_root))
     app.include_router(changes.router())
+    app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)
     _add_refusals(app)
     equip(
@@ -160,19 +166,23 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         prefix_path=PREFIX,
         use_api_hydrate=True,
     )
-    queryables = QueryablesClient()
+    client_of_queryables = QueryablesClient()
     search: list[ApiExtension] = [
         QueryExtension(),
         SearchSortExtension(),
         FieldsExtension(),
-        SearchFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
+        ExplainExtension(),
+        SearchFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     items: list[ApiExtension] = [
         QueryExtension(conformance_classes=[QueryConformanceClasses.ITEMS]),
         ItemCollectionSortExtension(),
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
-        ItemCollectionFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
+        ExplainExtension(),
+        ItemCollectionFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     collections = CollectionSearchExtension.from_extensions(
@@ -180,7 +190,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
             QueryExtension(conformance_classes=[QueryConformanceClasses.COLLECTIONS]),
             CollectionSearchSortExtension(),
             FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
-            CollectionSearchFilterExtension(client=queryables),
+            CollectionSearchFilterExtension(client=client_of_queryables),
             FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
             OffsetPaginationExtension(),
         ]

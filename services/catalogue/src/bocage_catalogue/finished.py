@@ -22,6 +22,7 @@ from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
 from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
 from bocage_catalogue.places import Matched, Place
@@ -40,6 +41,7 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 # What a page says of each item; `body` is fetched of those that are on it.
 _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
     case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
+_AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
 _PIECE = 100
 MOST_BYTES = 16 * 1024 * 1024
@@ -70,6 +72,7 @@ class Page:
     next: str | None
     previous: str | None
     matched: Matched | None
+    explained: Document | None = None
 
 
 def _json(value: Any) -> bytes:
@@ -117,11 +120,18 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
     """What is known of the properties that a search asks for: what is registered, or else all that there is."""
     known = await registry.quick(connection, identity, unseen, properties(search))
+    arguments = Arguments()
     try:
-        where(search, known, Arguments())
+        where(search, known, arguments)
         ordering.keys(search.sortby, known)
     except Problem:
-        return await registry.thorough(connection, identity, unseen)
+        known, arguments = await registry.thorough(connection, identity, unseen), Arguments()
+        where(search, known, arguments)
+        ordering.keys(search.sortby, known)
+    if arguments.areas:
+        # Apart: within the condition it might never come to look at them.
+        texts, places_ = zip(*arguments.areas, strict=True)
+        await connection.execute(_AREAS, list(texts), list(places_))
     return known
 
 
@@ -132,6 +142,8 @@ async def page(
     search: Search,
     most: int,
     token: str | None = None,
+    *,
+    explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
@@ -155,6 +167,7 @@ async def page(
             matched = Matched(len(found))
         elif matched is None:
             matched = await counted(connection, identity, unseen, search, known)
+        told = await explained(connection, identity, unseen, search, known) if explain else None
 
     def linked(row: Row, *, back: bool) -> str:
         values = tuple(row[f"k{n}"] for n in range(len(keys)))
@@ -165,6 +178,7 @@ async def page(
         linked(found[-1], back=False) if found and (more or backwards) else None,
         linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
         matched,
+        told,
     )
 
 
