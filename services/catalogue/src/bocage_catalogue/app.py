@@ -55,11 +55,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-<<<<<<< HEAD
-from bocage_catalogue import changes
-=======
-from bocage_catalogue import queryables
->>>>>>> h-search
+from bocage_catalogue import changes, queryables
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
