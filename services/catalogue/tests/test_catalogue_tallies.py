@@ -15,10 +15,11 @@ from bocage_catalogue.database import Database
 from bocage_kit.audience import item_visible
 from bocage_kit.identity import Identity
 from catalogue_loading import collection, item, load
-from conftest import ADMINISTRATOR, ANONYMOUS, COLLEAGUE, OURS, READER, RESEARCHER, SERVICE, STRANGER, THEIRS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypgstac.load import Loader, Methods
+
+from conftest import ADMINISTRATOR, ANONYMOUS, COLLEAGUE, OURS, READER, RESEARCHER, SERVICE, STRANGER, THEIRS
 
 ONLOOKERS = [
     ANONYMOUS, RESEARCHER, COLLEAGUE, READER, STRANGER, ADMINISTRATOR, SERVICE,

@@ -55,7 +55,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import changes, queryables
+from bocage_catalogue import aggregating, changes, queryables
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
@@ -132,6 +132,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(aggregating.router())
     app.include_router(changes.router())
     app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)
@@ -199,7 +200,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
     )
     post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
-    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES]
+    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES, *aggregating.CLASSES]
     Api(
         app=app,
         router=_reading_router(),
