@@ -1,4 +1,4 @@
-"""Aggregations are plain counts over what the caller sees: from the sums that are kept, and over what a search finds."""
+"""Aggregations are plain counts over what the caller sees: from sums that are kept, and over what a search finds."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_what_is_in_no_bucket(catalogue: Any, content: list[dict[str, Any]]) -> 
 def test_nothing_found(catalogue: Any) -> None:
     for more in ({"collections": "none"}, {"ids": "none"}):
         document = catalogue.anonymous.get("/stac/aggregate", params={"aggregations": ",".join(NAMES), **more}).json()
-        assert told(document) == dict.fromkeys(NAMES, {}) | {
+        assert told(document) == {name: {} for name in NAMES} | {
             "total_count": 0,
             "datetime_min": None,
             "datetime_max": None,
