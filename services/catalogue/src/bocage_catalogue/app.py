@@ -55,11 +55,12 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
+from bocage_catalogue import landing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader, Writer
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import keep_finishing
-from bocage_catalogue.head import HeadAsGet
+from bocage_catalogue.head import HeadAsGet, Negotiated
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
@@ -128,7 +129,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(landing.router())
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Negotiated)
     _add_refusals(app)
     equip(
         app,

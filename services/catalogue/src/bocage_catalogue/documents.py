@@ -11,11 +11,15 @@ from bocage_kit.store import BadKey, key_of
 from pydantic import BaseModel, ValidationError
 from stac_pydantic import Collection, Item
 
+from bocage_catalogue import language
 from bocage_catalogue.present import (
     AUTHENTICATION,
     PROJECTION,
     PROJECTION_WITH_EPSG,
     SCHEME_NAME,
+    STORAGE,
+    STORAGE_NAME,
+    TERMS_FIELD,
     declare,
     without_epsg,
 )
@@ -126,13 +130,20 @@ def undress(document: Document) -> Document:
     if made.get("type") == "Feature":
         holder = made["properties"] = dict(made.get("properties") or {})
     epsg = without_epsg(holder) if holder is not made else False
-    schemes = dict(holder.get("auth:schemes") or {})
-    if schemes.pop(SCHEME_NAME, None) is not None:
-        if schemes:
-            holder["auth:schemes"] = schemes
-        else:
-            del holder["auth:schemes"]
-            _undeclare(made, AUTHENTICATION)
+    holder.pop(TERMS_FIELD, None)
+    if language.native(holder):
+        _undeclare(made, language.EXTENSION)
+    for member, own, extension in (
+        ("auth:schemes", SCHEME_NAME, AUTHENTICATION),
+        ("storage:schemes", STORAGE_NAME, STORAGE),
+    ):
+        schemes = dict(holder.get(member) or {})
+        if schemes.pop(own, None) is not None:
+            if schemes:
+                holder[member] = schemes
+            else:
+                del holder[member]
+                _undeclare(made, extension)
     assets = made.get("assets")
     if isinstance(assets, dict):
         made["assets"] = {}
@@ -140,11 +151,12 @@ def undress(document: Document) -> Document:
             bare = dict(asset) if isinstance(asset, dict) else asset
             if isinstance(bare, dict):
                 epsg |= without_epsg(bare)
-                refs = bare.get("auth:refs")
-                if isinstance(refs, list) and SCHEME_NAME in refs:
-                    bare["auth:refs"] = [ref for ref in refs if ref != SCHEME_NAME]
-                    if not bare["auth:refs"]:
-                        del bare["auth:refs"]
+                for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
+                    refs = bare.get(member)
+                    if isinstance(refs, list) and own in refs:
+                        bare[member] = [ref for ref in refs if ref != own]
+                        if not bare[member]:
+                            del bare[member]
             made["assets"][name] = bare
     if epsg:
         declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)
