@@ -68,9 +68,10 @@ def _json(value: Any) -> bytes:
 
 _REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME]) + b', "storage:refs": ' + _json([present.STORAGE_NAME])
 _DECLARED_TEXT = _json(present.AUTHENTICATION) + b", " + _json(present.STORAGE)
-_TERMS_TEXT = {
+_TERMS_TEXT: dict[bool | None, bytes] = {
     None: b"",
-    **{told: b', "bocage:terms_accepted": ' + _json(told) for told in (True, False)},
+    True: b', "bocage:terms_accepted": true',
+    False: b', "bocage:terms_accepted": false',
 }
 
 

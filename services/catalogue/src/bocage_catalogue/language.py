@@ -18,6 +18,8 @@ Document = dict[str, Any]
 
 EXTENSION = "https://stac-extensions.github.io/language/v1.0.0/schema.json"
 TRANSLATIONS_FIELD = "bocage:translations"
+KEPT_FIELD = "bocage:language"
+"""Of an object with translations, as it is shown: the language that its own texts are in."""
 ENGLISH, FRENCH = "en", "fr"
 OFFERED = (ENGLISH, FRENCH)
 _NAMES = {ENGLISH: ("English", "English"), FRENCH: ("Français", "French")}
@@ -144,23 +146,21 @@ def show(holder: Document, tongue: str) -> bool:
     translations = translations_of(holder)
     if not translations:
         return False
-    shown = _turned(holder, spoken(holder) or ENGLISH, tongue)
+    own = spoken(holder) or ENGLISH
+    shown = _turned(holder, own, tongue)
     holder["language"] = about(shown)
     holder["languages"] = [about(code) for code in translations_of(holder) if code != shown]
+    holder[KEPT_FIELD] = own
     return True
 
 
 def native(holder: Document) -> bool:
-    """Undo `show`, in place, whichever language it showed; whether there was something to undo.
-
-    The texts that an object is kept in are English, or without it those of the first code: so all readers' bodies of
-    one object are one.
-    """
-    translations = translations_of(holder)
-    if not translations:
+    """Undo `show`, in place, whichever language it showed; whether there was something to undo."""
+    kept = holder.pop(KEPT_FIELD, None)
+    if not translations_of(holder):
         return False
     own = spoken(holder) or ENGLISH
-    kept = _turned(holder, own, ENGLISH if ENGLISH in (own, *translations) else min((own, *translations)))
+    kept = _turned(holder, own, kept if isinstance(kept, str) else own)
     holder.pop("languages", None)
     holder.pop("language", None)
     if kept != ENGLISH:
@@ -172,7 +172,8 @@ def _turned(holder: Document, own: str, tongue: str) -> str:
     """Change the texts of `own` for those of `tongue`, in place; the language that the texts are in then."""
     translations: dict[str, Any] = dict(holder[TRANSLATIONS_FIELD])
     mine = translations.pop(own, None)
-    mine = {name: text for name, text in mine.items() if name not in holder} if isinstance(mine, dict) else {}
+    twice = frozenset(_TEXTS).intersection(holder)
+    mine = {name: text for name, text in mine.items() if name not in twice} if isinstance(mine, dict) else {}
     theirs = translations.get(tongue) if tongue != own else None
     # What an object does not say in its own language is no translation of anything: it stays where it is.
     names = [name for name in _TEXTS if name in theirs and name in holder] if isinstance(theirs, dict) else []

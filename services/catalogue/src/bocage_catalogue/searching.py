@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from stac_fastapi.pgstac.types.search import PgstacSearch
 from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import asked, finished
+from bocage_catalogue import asked, finished, language
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asked import queried, searched
 from bocage_catalogue.collection_search import collection_rows
@@ -55,7 +55,7 @@ async def found_items(
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
             links.append(await page_link(request, here, rel, place))
-    layout = finished.Layout(identity, rows)
+    layout = finished.Layout(identity, rows, language.of(request))
     include, exclude = search["fields"]
     if include or exclude:
         kept, dropped = include | _ALWAYS if include else set(), exclude - include
@@ -79,7 +79,7 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
     found = await finished.item_row(database, identity, rows, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    return Response(finished.Layout(identity, rows).text(found), media_type=GEOJSON)
+    return Response(finished.Layout(identity, rows, language.of(request)).text(found), media_type=GEOJSON)
 
 
 async def _check_token(database: Database, identity: Identity, rows: dict[str, CollectionRow], token: str) -> None:

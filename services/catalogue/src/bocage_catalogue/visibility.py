@@ -15,9 +15,10 @@ Cql2 = dict[str, Any]
 VISIBLE = """coalesce(
     $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
     or id = any($4) or shared && $5, false)"""
-COLLECTIONS_SQL = f"""
-select id, title, revision, rights, {VISIBLE} as visible from catalogue.finished_collection order by id
-"""
+COLLECTIONS_SQL = (
+    f"select id, title, revision, rights, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
+    " from catalogue.finished_collection order by id"
+)
 
 
 @dataclass(frozen=True)
