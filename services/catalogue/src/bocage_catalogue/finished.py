@@ -44,7 +44,7 @@ _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audienc
 _PIECE = 100
 MOST_BYTES = 16 * 1024 * 1024
 _WRITTEN = """
-select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
+select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """

@@ -17,6 +17,7 @@ from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
+from bocage_catalogue.etags import tagged
 from bocage_catalogue.paging import page_link, with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
 from bocage_catalogue.visibility import CollectionRow
@@ -70,7 +71,8 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
     found = await finished.item_row(database, identity, rows, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    return Response(finished.Layout(identity, rows, language.of(request)).text(found), media_type=GEOJSON)
+    text = finished.Layout(identity, rows, language.of(request)).text(found)
+    return tagged(request, text, found["revision"], GEOJSON)
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
