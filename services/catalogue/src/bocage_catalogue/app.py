@@ -63,6 +63,7 @@ from bocage_catalogue.head import HeadAsGet, Negotiated
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.tallies import keep_folding
 
 PREFIX = "/stac"
 TITLE = "Bocage catalogue"
@@ -105,12 +106,13 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
             app.state.database = database
-            finisher = asyncio.create_task(keep_finishing(database))
+            keepers = [asyncio.create_task(keeper(database)) for keeper in (keep_finishing, keep_folding)]
             try:
                 yield
             finally:
-                finisher.cancel()
-                await asyncio.gather(finisher, return_exceptions=True)
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
 
     async def health() -> dict[str, object]:
         database = getattr(app.state, "database", None)
