@@ -15,10 +15,11 @@ from bocage_catalogue.database import Database
 from bocage_kit.audience import item_visible
 from bocage_kit.identity import Identity
 from catalogue_loading import collection, item, load
-from conftest import ADMINISTRATOR, ANONYMOUS, COLLEAGUE, OURS, READER, RESEARCHER, SERVICE, STRANGER, THEIRS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypgstac.load import Loader, Methods
+
+from conftest import ADMINISTRATOR, ANONYMOUS, COLLEAGUE, OURS, READER, RESEARCHER, SERVICE, STRANGER, THEIRS
 
 ONLOOKERS = [
     ANONYMOUS, RESEARCHER, COLLEAGUE, READER, STRANGER, ADMINISTRATOR, SERVICE,
@@ -39,7 +40,9 @@ def plainly(connection: psycopg.Connection[Any], identity: Identity) -> Counted:
     """Counted one by one, by the platform's own predicate."""
     holders = {row["id"]: row["content"] for row in connection.execute("select id, content from pgstac.collections")}
     found: Counted = {}
-    for row in connection.execute("select collection, datetime, content -> 'properties' as properties from pgstac.items"):
+    for row in connection.execute(
+        "select collection, datetime, content -> 'properties' as properties from pgstac.items"
+    ):
         if item_visible(identity, holders[row["collection"]], {"properties": row["properties"]}):
             months = found.setdefault(row["collection"], {})
             month = f"{row['datetime']:%Y-%m}"

@@ -24,7 +24,9 @@ class Acceptance:
     identity: Identity
     store: LocalStore
 
-    def item(self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
+    def item(
+        self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None
+    ) -> Document:
         """`body` as it is stored in `collection`, over what is `stored` now. Raises Problem 400, 403."""
         if not isinstance(body, dict):
             raise documents.bad("The body must be an item.")

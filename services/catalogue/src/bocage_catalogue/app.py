@@ -25,24 +25,18 @@ from stac_fastapi.api.models import (
     create_request_model,
 )
 from stac_fastapi.extensions import (
-    CollectionSearchExtension,
-    CollectionSearchFilterExtension,
     FieldsExtension,
     ItemCollectionFilterExtension,
-    OffsetPaginationExtension,
     SearchFilterExtension,
     TokenPaginationExtension,
 )
 from stac_fastapi.extensions.fields import FieldsConformanceClasses
-from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
 from stac_fastapi.extensions.query import QueryConformanceClasses, QueryExtension
 from stac_fastapi.extensions.sort import (
-    CollectionSearchSortExtension,
     ItemCollectionSortExtension,
     SearchSortExtension,
 )
 from stac_fastapi.pgstac.config import Settings
-from stac_fastapi.pgstac.extensions import FreeTextExtension
 from stac_fastapi.pgstac.types.search import PgstacSearch
 from stac_fastapi.types.errors import (
     ConflictError,
@@ -57,6 +51,7 @@ from stac_fastapi.types.search import APIRequest
 from bocage_catalogue import landing, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
+from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
@@ -174,16 +169,6 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         ItemCollectionFilterExtension(client=queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
-    collections = CollectionSearchExtension.from_extensions(
-        [
-            QueryExtension(conformance_classes=[QueryConformanceClasses.COLLECTIONS]),
-            CollectionSearchSortExtension(),
-            FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
-            CollectionSearchFilterExtension(client=queryables),
-            FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
-            OffsetPaginationExtension(),
-        ]
-    )
     post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
     client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES, *writing.CONFORMANCE]
@@ -191,7 +176,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         app=app,
         router=_reading_router(),
         settings=stac_settings,
-        extensions=[*search, *items, collections],
+        extensions=[*search, *items],
         client=client,
         response_class=JSONResponse,
         search_get_request_model=create_get_request_model(search),
@@ -200,7 +185,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
             type[APIRequest],
             create_request_model("ItemCollectionUri", base_model=ItemCollectionUri, extensions=items),
         ),
-        collections_get_request_model=collections.GET,
+        collections_get_request_model=CollectionsRequest,
         middlewares=[],
         exceptions={},
     )

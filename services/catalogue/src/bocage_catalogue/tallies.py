@@ -10,8 +10,8 @@ from datetime import date
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 
+from bocage_catalogue.conditions import eyes as eyes
 from bocage_catalogue.database import Contended, Database
-from bocage_catalogue.finished import _eyes as eyes
 
 _log = logging.getLogger("bocage.catalogue")
 # Whoever counts adds what is not folded yet, and whoever follows the changes waits for it.
