@@ -63,12 +63,6 @@ from bocage_catalogue.tallies import keep_folding
 PREFIX = "/stac"
 TITLE = "Bocage catalogue"
 DESCRIPTION = "Data and services about land surfaces, by collection, place, time and property."
-# pystac-client accepts v1.0.* only; the filter class was renamed with the extension's fourth candidate.
-_MORE_CLASSES = [
-    "https://api.stacspec.org/v1.0.0/item-search#sort",
-    "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
-    "https://api.stacspec.org/v1.0.0/item-search#filter",
-]
 
 
 class StacSettings(Settings):
@@ -171,7 +165,6 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
     ]
     post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
-    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES, *writing.CONFORMANCE]
     Api(
         app=app,
         router=_reading_router(),

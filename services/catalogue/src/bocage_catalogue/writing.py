@@ -26,10 +26,6 @@ from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
-CONFORMANCE = [
-    "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
-    "https://api.stacspec.org/v1.0.0/collections/extensions/transaction",
-]
 Change = Callable[[Document], Any]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
