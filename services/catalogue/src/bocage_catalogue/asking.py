@@ -36,7 +36,7 @@ def invalid(detail: str) -> Problem:
     return Problem(400, "invalid-request", detail)
 
 
-def decoded(text: str, name: str) -> Any:
+def decoded(text: str | bytes, name: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

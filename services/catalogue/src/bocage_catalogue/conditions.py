@@ -126,7 +126,7 @@ def clauses(search: Search, known: Known, arguments: Arguments) -> list[Clause]:
 
 
 def _meets(geometry: dict[str, Any], at: str, arguments: Arguments) -> str:
-    area = f"catalogue.area({arguments.add(areas.geometry(geometry, at), 'text')}, {arguments.add(at, 'text')})"
+    area = arguments.area(areas.geometry(geometry, at), at, plain=areas.is_plain(geometry))
     return f"public.st_intersects(f.geometry, {area})"
 
 

@@ -60,7 +60,8 @@ def refused(error: asyncpg.exceptions.PostgresError) -> Problem:
     if isinstance(error, asyncpg.QueryCanceledError):
         return Problem(503, "too-slow", "The search took too long; narrow it by collection, area or time.")
     if isinstance(error, asyncpg.RaiseError):
-        return Problem(400, "invalid-request", str(error).splitlines()[0][:300])
+        at = getattr(error, "detail", None)
+        return Problem(400, "invalid-request", str(error).splitlines()[0][:300], **({"at": at} if at else {}))
     state = str(getattr(error, "sqlstate", ""))
     if state.startswith(("08", "53", "55", "57", "58")):
         return unavailable()

@@ -40,6 +40,7 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 # What a page says of each item; `body` is fetched of those that are on it.
 _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
     case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
+_AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
 _PIECE = 100
 MOST_BYTES = 16 * 1024 * 1024
@@ -126,11 +127,18 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
     """What is known of the properties that a search asks for: what is registered, or else all that there is."""
     known = await registry.quick(connection, identity, unseen, properties(search))
+    arguments = Arguments()
     try:
-        where(search, known, Arguments())
+        where(search, known, arguments)
         ordering.keys(search.sortby, known)
     except Problem:
-        return await registry.thorough(connection, identity, unseen)
+        known, arguments = await registry.thorough(connection, identity, unseen), Arguments()
+        where(search, known, arguments)
+        ordering.keys(search.sortby, known)
+    if arguments.areas:
+        # Apart: within the condition it might never come to look at them.
+        texts, places_ = zip(*arguments.areas, strict=True)
+        await connection.execute(_AREAS, list(texts), list(places_))
     return known
 
 

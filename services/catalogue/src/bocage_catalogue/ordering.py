@@ -13,7 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bocage_catalogue.conditions import Arguments, SortKey
-from bocage_catalogue.kinds import BOOLEAN, COLUMNS, MOMENT, NUMBER, SCALARS, TEXT, Known, reading, refused
+from bocage_catalogue.kinds import BOOLEAN, COLUMNS, MOMENT, NUMBER, SCALARS, TEXT, Known, reading
+from bocage_catalogue.refusals import refused
 
 # Longer texts are sorted by their beginning, so that places in the order stay small.
 _LONGEST = 200

@@ -14,7 +14,7 @@ from stac_fastapi.pgstac.utils import filter_fields
 
 from bocage_catalogue import finished, language
 from bocage_catalogue.answers import database_of
-from bocage_catalogue.asking import Look, from_body, from_parameters, look_of_body, look_of_parameters
+from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.etags import tagged
@@ -99,7 +99,7 @@ async def search_by_body(request: Request, search_request: PgstacSearch) -> Resp
     """A search by POST."""
     identity = caller(request)
     # As it came: what the framework makes of it drops what it does not know.
-    body = orjson.loads(await request.body() or b"{}")
+    body = decoded((await request.body()) or b"{}", "the body")
     search, look = from_body(body), look_of_body(body)
     rows = await collection_rows(database_of(request), identity)
     return await found_items(request, rows, search, look, stac(identity.public_base, "search"))

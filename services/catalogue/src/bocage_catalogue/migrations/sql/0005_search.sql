@@ -91,7 +91,7 @@ declare
     made constant public.geometry := public.st_setsrid(public.st_force2d(public.st_geomfromgeojson(geojson)), 4326);
 begin
     if not public.st_isvalid(made) then
-        raise exception '%: the geometry is not valid: %.', place, public.st_isvalidreason(made);
+        raise exception '%: the geometry is not valid: %.', place, public.st_isvalidreason(made) using detail = place;
     end if;
     return made;
 end
