@@ -176,7 +176,7 @@ def test_pages_follow_one_order(searched: Any, sortby: str, expected: list[str])
     client = searched.anonymous
     at_once = client.get("/stac/collections", params={"sortby": sortby, "fields": "title"}).json()["collections"]
     assert [collection["id"] for collection in at_once] == expected
-    assert all(set(collection) == {"id", "title"} for collection in at_once)
+    assert all(set(collection) == {"id", "title", "type", "stac_version"} for collection in at_once)
     path: str | None = f"/stac/collections?limit=1&sortby={sortby.replace('+', '%2B')}"
     seen = []
     while path:

@@ -14,10 +14,9 @@ from bocage_kit.identity import Identity
 from bocage_kit.problems import not_found
 from fastapi import Query, Request
 from fastapi.responses import Response
-from stac_fastapi.pgstac.utils import filter_fields
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asking, language, ordering, present
+from bocage_catalogue import asking, fields, language, ordering, present
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.conditions import Arguments, Search, SortKey, where
 from bocage_catalogue.database import Connection, Database
@@ -187,8 +186,7 @@ async def all_collections(request: Request, **given: Any) -> Response:
     found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
     shown = [present.collection(row.stored, identity, tongue) for row in found]
     if look.include or look.exclude:
-        kept = set(look.include | {"id"}) if look.include else set()
-        shown = [dict(filter_fields(collection, kept, set(look.exclude))) for collection in shown]  # type: ignore[arg-type]
+        shown = [fields.chosen(one, look.include, look.exclude, fields.OF_COLLECTIONS) for one in shown]
     base = identity.public_base
     here = stac(base, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]

@@ -10,9 +10,8 @@ from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
 from stac_fastapi.pgstac.types.search import PgstacSearch
-from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import finished, language
+from bocage_catalogue import fields, finished, language
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.collection_search import collection_rows
@@ -25,7 +24,6 @@ from bocage_catalogue.visibility import CollectionRow
 __all__ = ["from_body", "from_parameters", "items_of", "one_item", "search_by_body", "search_by_parameters"]
 
 ESTIMATE = "bocage:numberMatched"
-_ALWAYS = {"id", "collection"}
 
 
 async def found_items(
@@ -44,11 +42,9 @@ async def found_items(
         if place is not None:
             links.append(await page_link(request, here, rel, place))
     layout = finished.Layout(identity, rows, language.of(request))
-    include, exclude = look.include, look.exclude
-    if include or exclude:
-        kept, dropped = include | _ALWAYS if include else set(), exclude - include
+    if look.include or look.exclude:
         features = [
-            orjson.dumps(filter_fields(layout.document(row), set(kept), set(dropped)))  # type: ignore[arg-type]
+            orjson.dumps(fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS))
             for row in found.rows
         ]
     else:
