@@ -25,14 +25,15 @@ _STATUSES = {
     412: "It was changed since: `If-Match` names an older revision",
     413: "More than is taken at once",
     415: "Not a kind of body that is taken",
-    422: "A member is not what it has to be",
     428: "The collection takes changes with `If-Match` alone",
     429: "A quota is used up; `Retry-After` tells for how long",
     431: "The headers are too large",
     503: "The database does not answer, or the question takes too long; `Retry-After` tells when to try again",
     504: "The answer took too long",
 }
-_ALWAYS = (400, 401, 403, 404, 405, 429, 503, 504)
+_ALWAYS = (400, 401, 403, 404, 405, 429, 431, 503, 504)
+# What is no request of HTTP at all is answered in a line of text.
+_OF_HTTP = (400, 431)
 _OF_BODIES = (413, 415)
 _OF_WRITES = (409, 412, 428)
 _TAGGED = frozenset({"/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"})
@@ -214,8 +215,10 @@ def _failures(verb: str, path: str) -> Iterable[int]:
 
 
 def _problem(status: int) -> Document:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": _STATUSES[status], "content": {_PROBLEM: {"schema": schema}}}
+    content: Document = {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if status in _OF_HTTP:
+        content["text/plain"] = {"schema": {"type": "string"}}
+    return {"description": _STATUSES[status], "content": content}
 
 
 def _name(verb: str, path: str) -> str:
