@@ -48,11 +48,12 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import landing, writing
+from bocage_catalogue import landing, queryables, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
+from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
 from bocage_catalogue.openapi import describe
@@ -119,6 +120,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     _mount(app, LocalStore(settings.store_root))
     app.include_router(landing.router())
+    app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
     _add_refusals(app)
@@ -148,19 +150,23 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         prefix_path=PREFIX,
         use_api_hydrate=True,
     )
-    queryables = QueryablesClient()
+    client_of_queryables = QueryablesClient()
     search: list[ApiExtension] = [
         QueryExtension(),
         SearchSortExtension(),
         FieldsExtension(),
-        SearchFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
+        ExplainExtension(),
+        SearchFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     items: list[ApiExtension] = [
         QueryExtension(conformance_classes=[QueryConformanceClasses.ITEMS]),
         ItemCollectionSortExtension(),
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
-        ItemCollectionFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
+        ExplainExtension(),
+        ItemCollectionFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     post_model = create_post_request_model(search, base_model=SearchBody)

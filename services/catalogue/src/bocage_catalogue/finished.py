@@ -22,6 +22,7 @@ from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
 from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
 from bocage_catalogue.places import Matched, Place
@@ -71,6 +72,7 @@ class Page:
     next: str | None
     previous: str | None
     matched: Matched | None
+    explained: Document | None = None
 
 
 def _json(value: Any) -> bytes:
@@ -149,6 +151,8 @@ async def page(
     search: Search,
     most: int,
     token: str | None = None,
+    *,
+    explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
@@ -172,6 +176,7 @@ async def page(
             matched = Matched(len(found))
         elif matched is None:
             matched = await counted(connection, identity, unseen, search, known)
+        told = await explained(connection, identity, unseen, search, known) if explain else None
 
     def linked(row: Row, *, back: bool) -> str:
         values = tuple(row[f"k{n}"] for n in range(len(keys)))
@@ -182,6 +187,7 @@ async def page(
         linked(found[-1], back=False) if found and (more or backwards) else None,
         linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
         matched,
+        told,
     )
 
 

@@ -14,9 +14,11 @@ from stac_fastapi.pgstac.types.search import PgstacSearch
 from bocage_catalogue import fields, finished, language
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
+from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.etags import tagged
+from bocage_catalogue.explaining import MEMBER
 from bocage_catalogue.paging import page_link, with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
 from bocage_catalogue.visibility import CollectionRow
@@ -36,7 +38,11 @@ async def found_items(
 ) -> Response:
     """Search, and lay out the feature collection with its paging links."""
     identity, database = caller(request), database_of(request)
-    found = await finished.page(database, identity, rows, search, look.limit, look.token)
+    try:
+        async with attended(request):
+            found = await finished.page(database, identity, rows, search, look.limit, look.token, explain=look.explain)
+    except ClientLeft:
+        return Response(status_code=499)  # which nobody reads
     links = [link("root", stac(identity.public_base)), link("self", with_query(request, here), GEOJSON)]
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
@@ -54,6 +60,8 @@ async def found_items(
         about["numberMatched"] = found.matched.number
         if not found.matched.exact:
             about[ESTIMATE] = "estimate"
+    if found.explained is not None:
+        about[MEMBER] = found.explained
     return Response(
         b'{"type":"FeatureCollection","features":[' + b",".join(features) + b"]," + orjson.dumps(about)[1:],
         media_type=GEOJSON,
