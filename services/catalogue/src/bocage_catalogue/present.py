@@ -30,7 +30,7 @@ API_KEY: Mapping[str, str] = {
 }
 SERVER_RELATIONS = frozenset({"self", "root", "parent", "collection", "items", "item", "child", "queryables"})
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
-_EPSG = re.compile(r"^EPSG:(\d+)$", re.IGNORECASE)
+_EPSG = re.compile(r"^EPSG:([0-9]{1,9})$", re.IGNORECASE)
 # Licences under which nobody needs an account to fetch the bytes.
 OPEN_LICENCES = frozenset(
     (

@@ -141,9 +141,7 @@ class Writer:
         self,
         request: Request,
         collection_id: CollectionId,
-        mode: Annotated[
-            Mode, Query(description="Of several items: all or none, or each for itself (207).")
-        ] = Mode.ALL,
+        mode: Annotated[Mode, Query(description="Of several items: all or none, or each for itself (207).")] = Mode.ALL,
         method: Annotated[
             Method, Query(description="Of several items: whether one that exists is refused (409) or replaced.")
         ] = Method.INSERT,
