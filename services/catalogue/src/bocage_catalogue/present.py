@@ -51,7 +51,7 @@ SERVER_RELATIONS = frozenset(
 )
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 SORTABLES = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
-_EPSG = re.compile(r"^EPSG:(\d+)$", re.IGNORECASE)
+_EPSG = re.compile(r"^EPSG:([0-9]{1,9})$", re.IGNORECASE)
 # Licences under which nobody needs an account to fetch the bytes.
 OPEN_LICENCES = frozenset(
     (
