@@ -48,7 +48,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import landing, queryables, writing
+from bocage_catalogue import changes, landing, queryables, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -120,6 +120,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     _mount(app, LocalStore(settings.store_root))
     app.include_router(landing.router())
+    app.include_router(changes.router())
     app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)

@@ -10,7 +10,7 @@ from datetime import date
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 
-from bocage_catalogue.conditions import eyes as eyes
+from bocage_catalogue.conditions import eyes
 from bocage_catalogue.database import Contended, Database
 
 _log = logging.getLogger("bocage.catalogue")

@@ -85,9 +85,15 @@ language plpgsql as $$
 declare
     first whose;
 begin
-    delete from catalogue.written w
-    where w.collection = in_collection and w.id is not distinct from item and w.xid = pg_current_xact_id()
-    returning (w.was).* into first;
+    if item is null then
+        delete from catalogue.written w
+        where w.collection = in_collection and w.id is null and w.xid = pg_current_xact_id()
+        returning (w.was).* into first;
+    else
+        delete from catalogue.written w
+        where w.collection = in_collection and w.id = item and w.xid = pg_current_xact_id()
+        returning (w.was).* into first;
+    end if;
     if found then
         before := first;
     end if;
@@ -98,8 +104,9 @@ begin
 end
 $$;
 
+-- The queue is empty when a session plans its statements, and long before the same session's load is done.
 create function note_item() returns trigger
-language plpgsql security definer set search_path = catalogue, public as $$
+language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
 declare
     before whose;
     after whose;
@@ -172,7 +179,7 @@ execute function note_collection();
 -- Moves up to `most` committed changes, the oldest first, into the log and the tally; how many. Whoever sees a change
 -- sees the earlier ones of the same item too, since those were committed before it was made.
 create function order_changes(most integer) returns integer
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 declare
     seen integer;
 begin
