@@ -21,22 +21,7 @@ from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import Document, link, stac
 from bocage_catalogue.refusals import refused
 
-CLASSES = (
-    "https://api.stacspec.org/v0.3.0/aggregation",
-    "https://api.stacspec.org/v0.3.0/aggregation#query",
-    "https://api.stacspec.org/v0.3.0/aggregation#filter",
-)
 _ABOUT = f"Some of {', '.join(NAMES)}, with commas between them."
-
-
-def links(base: str, *holder: str) -> list[Document]:
-    """Where the landing page (no `holder`) or a collection (`collections`, its id) leads to."""
-    href = stac(base, *holder, "aggregate")
-    return [
-        link("aggregate", href, title="Aggregate [GET]", method="GET"),
-        link("aggregate", href, title="Aggregate [POST]", method="POST"),
-        link("aggregations", stac(base, *holder, "aggregations"), title="Aggregations", method="GET"),
-    ]
 
 
 def _parameters(
