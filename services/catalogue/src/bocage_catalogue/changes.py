@@ -161,10 +161,6 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="Creations, updates and deletions in the order in which they became visible",
         response_class=Response,
-        responses={
-            200: {"content": {"application/json": {}, NDJSON: {}}},
-            410: {"description": "The changes from that cursor on are not kept any more."},
-        },
     )
     return made
 
