@@ -94,17 +94,13 @@ async def numbers(
 ) -> Numbers:
     """What the caller may count. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
-    if not is_kept(search, asked):
-        async with database.reading() as connection:
+    async with database.reading() as connection:
+        if not is_kept(search, asked):
             return await _counted(connection, identity, unseen, search, asked)
-    among = [
-        name for name, row in rows.items() if row.visible and (search.collections is None or name in search.collections)
-    ]
-    counts = await tallies.counts(database, identity, among)
-    found = _summed(counts, asked)
-    months = [month for by_month in counts.values() for month in by_month]
-    if months and {_FIRST, _LAST} & set(asked.names):
-        async with database.reading() as connection:
+        counts = await tallies.counts(connection, identity, unseen, search.collections)
+        found = _summed(counts, asked)
+        months = [month for by_month in counts.values() for month in by_month]
+        if months and {_FIRST, _LAST} & set(asked.names):
             found.first = await _edge(connection, identity, sorted(counts), "min", min(months))
             found.last = await _edge(connection, identity, sorted(counts), "max", max(months))
     return found
