@@ -31,12 +31,14 @@ from stac_fastapi.extensions import (
     TokenPaginationExtension,
 )
 from stac_fastapi.extensions.fields import FieldsConformanceClasses
+from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
 from stac_fastapi.extensions.query import QueryConformanceClasses, QueryExtension
 from stac_fastapi.extensions.sort import (
     ItemCollectionSortExtension,
     SearchSortExtension,
 )
 from stac_fastapi.pgstac.config import Settings
+from stac_fastapi.pgstac.extensions import FreeTextExtension
 from stac_fastapi.pgstac.types.search import PgstacSearch
 from stac_fastapi.types.errors import (
     ConflictError,
