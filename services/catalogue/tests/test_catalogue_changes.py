@@ -94,20 +94,22 @@ def test_what_is_told_of_an_item_by_its_audience(fresh_catalogue: Any, service: 
     made = fresh_catalogue.item("one", **{OWNER: "researcher", AUDIENCE: "owner"})
     nobody: dict[str, list[str]] = {who: [] for who in people}
     owners = {"researcher": ["created"], "administrator": ["created"]}
+
+    def all_told(kind: str, *some: str) -> dict[str, list[str]]:
+        return {who: [kind] for who in some}
+
     assert after(service.post(path, json=made)) == nobody | owners
-    assert write(**{AUDIENCE: "owner", "a": 1}) == nobody | dict.fromkeys(owners, ["updated"])
-    assert write(**{AUDIENCE: "organisation"}) == nobody | dict.fromkeys(owners, ["updated"]) | {
-        "colleague": ["created"]
-    }
-    assert write(**{AUDIENCE: "public"}) == dict.fromkeys(people, ["updated"]) | {
+    assert write(**{AUDIENCE: "owner", "a": 1}) == nobody | all_told("updated", *owners)
+    assert write(**{AUDIENCE: "organisation"}) == nobody | all_told("updated", *owners) | {"colleague": ["created"]}
+    assert write(**{AUDIENCE: "public"}) == all_told("updated", *people) | {
         "anonymous": ["created"], "stranger": ["created"],
     }  # fmt: skip
     assert write(**{AUDIENCE: "owner", SHARED: ["person:stranger"]}) == {
         "anonymous": ["deleted"], "colleague": ["deleted"], "researcher": ["updated"], "stranger": ["updated"],
         "administrator": ["updated"],
     }  # fmt: skip
-    assert after(service.delete(f"{path}/one")) == nobody | dict.fromkeys(
-        ("researcher", "stranger", "administrator"), ["deleted"]
+    assert after(service.delete(f"{path}/one")) == nobody | all_told(
+        "deleted", "researcher", "stranger", "administrator"
     )
     # Told again to whoever reads from the beginning, with the same words.
     for who, follower in followers.items():

@@ -52,9 +52,13 @@ def plainly(connection: psycopg.Connection[Any], identity: Identity) -> Counted:
 
 async def tallied(database: Database, identity: Identity) -> Counted:
     rows = await collection_rows(database, identity)
-    seen = [name for name, row in rows.items() if row.visible]
-    found = await tallies.counts(database, identity, seen)
-    assert await tallies.total(database, identity, seen) == sum(sum(months.values()) for months in found.values())
+    unseen = [name for name, row in rows.items() if not row.visible]
+    async with database.reading() as connection:
+        found = await tallies.counts(connection, identity, unseen)
+        assert await tallies.total(connection, identity, unseen) == sum(sum(n.values()) for n in found.values())
+        for name in ("one", "two"):
+            part = await tallies.counts(connection, identity, unseen, [name])
+            assert part == {holder: months for holder, months in found.items() if holder == name}
     return {name: {f"{month:%Y-%m}": n for month, n in months.items()} for name, months in found.items()}
 
 
@@ -149,7 +153,7 @@ def test_counts_within_one_snapshot(admin: psycopg.Connection[Any], loader: Load
     """Folding meanwhile changes nothing; what is not committed counts for its writer alone."""
     admin.execute("select pgstac.create_collection(%s)", [orjson.dumps(collection("one")).decode()])
     load(loader, [item(f"i{n}", holder="one") for n in range(5)], Methods.insert)
-    asked = "select coalesce(sum(seen), 0) as n from catalogue.tallied('{one}', true, null, null, '{}')"
+    asked = "select coalesce(sum(seen), 0) as n from catalogue.tallied('{one}', '{}', true, null, null, '{}')"
     with psycopg.connect(database.url("catalogue")) as other:
         other.execute("set transaction isolation level repeatable read")
         assert other.execute(asked).fetchone() == (5,)
@@ -177,5 +181,7 @@ def test_a_count_reads_no_item(admin: psycopg.Connection[Any], unfolded: int) ->
         assert admin.execute("select catalogue.order_changes(200000) as n").fetchone() == {"n": 100_001}
     before = admin.execute("select count(*) as n from catalogue.written").fetchone()
     assert before == {"n": unfolded + (1 if unfolded else 0)}
-    row = admin.execute("select sum(seen) as n from catalogue.tallied('{one}', false, null, null, '{}')").fetchone()
+    row = admin.execute(
+        "select sum(seen) as n from catalogue.tallied('{one}', '{}', false, null, null, '{}')"
+    ).fetchone()
     assert row == {"n": 100_000}

@@ -50,7 +50,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import changes, landing, queryables, writing
+from bocage_catalogue import aggregating, changes, landing, queryables, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -122,6 +122,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     _mount(app, LocalStore(settings.store_root))
     app.include_router(landing.router())
+    app.include_router(aggregating.router())
     app.include_router(changes.router())
     app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)

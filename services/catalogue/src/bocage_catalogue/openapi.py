@@ -12,7 +12,7 @@ Document = dict[str, Any]
 
 _VERBS = ("get", "put", "post", "delete", "patch")
 _JSON, _GEOJSON, _PROBLEM = "application/json", "application/geo+json", "application/problem+json"
-_SCHEMA = "application/schema+json"
+_SCHEMA, _LINES = "application/schema+json", "application/x-ndjson"
 
 _STATUSES = {
     304: "Not changed since: `If-None-Match` names what there is",
@@ -22,6 +22,7 @@ _STATUSES = {
     404: "It does not exist, or the caller may not see it",
     405: "No such operation here",
     409: "It exists already, or a test of the patch failed",
+    410: "What is asked for is not kept any more",
     412: "It was changed since: `If-Match` names an older revision",
     413: "More than is taken at once",
     415: "Not a kind of body that is taken",
@@ -144,10 +145,45 @@ _SCHEMAS: Document = {
             "numberReturned": _COUNT,
         },
     },
+    "StacAggregations": {
+        "type": "object",
+        "required": ["type", "aggregations"],
+        "properties": {
+            "type": {"const": "AggregationCollection"},
+            "aggregations": {"type": "array", "items": {"type": "object", "required": ["name", "data_type"]}},
+            "links": _LINKS,
+        },
+    },
+    "StacChanges": {
+        "type": "object",
+        "required": ["changes", "cursor", "links", "numberReturned"],
+        "properties": {
+            "changes": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["type", "collection", "time"],
+                    "properties": {
+                        "type": {"enum": ["created", "updated", "deleted"]},
+                        "collection": {"type": "string"},
+                        "id": {"type": "string"},
+                        "time": {"type": "string", "format": "date-time"},
+                        "revision": _COUNT,
+                        "links": _LINKS,
+                        "item": {"$ref": "#/components/schemas/StacItem"},
+                    },
+                },
+            },
+            "cursor": {"type": "string"},
+            "links": _LINKS,
+            "numberReturned": _COUNT,
+        },
+    },
     "StacSchema": {"type": "object", "required": ["$schema", "$id", "type", "properties"]},
 }
 # What succeeds, by verb and path: the type of the answer and its schema.
 _COLLECTION, _ITEM = "/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"
+_AGGREGATE = (("get", "aggregate"), ("post", "aggregate"))
 _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("get", "/stac"): (_JSON, "StacCatalog"),
     ("get", "/stac/conformance"): (_JSON, "StacConformance"),
@@ -161,6 +197,11 @@ _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     **{(verb, _ITEM): (_GEOJSON, "StacItem") for verb in ("get", "put", "patch")},
     **{("get", f"{at}/queryables"): (_SCHEMA, "StacSchema") for at in ("/stac", _COLLECTION)},
     **{("get", f"{at}/sortables"): (_SCHEMA, "StacSchema") for at in ("/stac", _COLLECTION)},
+    **{
+        (verb, f"{at}/{name}"): (_JSON, "StacAggregations")
+        for at in ("/stac", _COLLECTION) for verb, name in (("get", "aggregations"), *_AGGREGATE)
+    },
+    ("get", "/stac/changes"): (_JSON, "StacChanges"),
 }  # fmt: skip
 
 
@@ -201,6 +242,8 @@ def _responses(verb: str, path: str, declared: Document) -> Document:
         media_type, schema = _ANSWERS[verb, path]
         success = min(status for status in made if 200 <= status < 300)
         content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+        if path == "/stac/changes":
+            content[_LINES] = {"schema": {"type": "string"}}
         made[success] = {"description": made[success].get("description", "Successful Response"), "content": content}
     for status in _failures(verb, path):
         made[status] = _problem(status)
@@ -210,7 +253,9 @@ def _responses(verb: str, path: str, declared: Document) -> Document:
 
 
 def _failures(verb: str, path: str) -> Iterable[int]:
-    writes = verb != "get" and "/collections" in path
+    writes = verb != "get" and "/collections" in path and not path.endswith("/aggregate")
+    if path == "/stac/changes":
+        return (*_ALWAYS, 410)
     return (*_ALWAYS, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
 
 

@@ -11,7 +11,7 @@ from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 
 from bocage_catalogue.conditions import eyes
-from bocage_catalogue.database import Contended, Database
+from bocage_catalogue.database import Connection, Contended, Database
 
 _log = logging.getLogger("bocage.catalogue")
 # Whoever counts adds what is not folded yet, and whoever follows the changes waits for it.
@@ -21,25 +21,29 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.25, 5.0
 Counts = dict[str, dict[date, int]]
 
 
-async def counts(database: Database, identity: Identity, visible: Sequence[str]) -> Counts:
-    """How many items the caller sees in each of the collections `visible`, by month; those are collections it sees."""
-    async with database.reading() as connection:
-        rows = await connection.fetch("select * from catalogue.tallied($1, $2, $3, $4, $5)", visible, *eyes(identity))
+_TALLIED = "catalogue.tallied($1, $2, $3, $4, $5, $6)"
+
+
+async def counts(
+    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
+) -> Counts:
+    """How many items the caller sees, by collection and month.
+
+    `among` are the collections that are asked for, None all; `unseen` those that are hidden from the caller.
+    """
+    rows = await connection.fetch(f"select * from {_TALLIED}", among, unseen, *eyes(identity))  # noqa: S608
     found: Counts = {}
     for row in rows:
         found.setdefault(row["in_collection"], {})[row["in_month"]] = row["seen"]
     return found
 
 
-async def total(database: Database, identity: Identity, visible: Sequence[str]) -> int:
-    """How many items the caller sees in the collections `visible` altogether."""
-    async with database.reading() as connection:
-        found = await connection.fetchval(
-            "select coalesce(sum(seen), 0)::bigint from catalogue.tallied($1, $2, $3, $4, $5)",
-            visible,
-            *eyes(identity),
-        )
-    return int(found)
+async def total(
+    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
+) -> int:
+    """The same altogether."""
+    sql = f"select coalesce(sum(seen), 0)::bigint from {_TALLIED}"  # noqa: S608
+    return int(await connection.fetchval(sql, among, unseen, *eyes(identity)))
 
 
 async def fold(database: Database) -> int:

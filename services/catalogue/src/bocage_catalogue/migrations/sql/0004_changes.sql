@@ -217,28 +217,32 @@ end
 $$;
 
 
--- How many items of some collections the caller sees, by collection and month: exactly, in the caller's snapshot.
+-- How many items the caller sees, by collection and month, among some collections or (null) all, but for those that are
+-- hidden from the caller: exactly, in the caller's snapshot.
 create function tallied(
-    among text[], sees_all boolean, person text, in_organisation text, names text[]
+    among text[], unseen text[], sees_all boolean, person text, in_organisation text, names text[]
 ) returns table (in_collection text, in_month date, seen bigint)
 language plpgsql stable set plan_cache_mode = force_generic_plan as $$
 begin
     return query
     select n.collection, n.month, sum(n.items)::bigint from (
         select t.collection, t.month, t.items from catalogue.tally t
-        where t.collection = any(among)
+        where (among is null or t.collection = any(among)) and t.collection <> all(unseen)
             and catalogue.sees(t.audience, t.owner, t.organisation, null, sees_all, person, in_organisation, null)
         union all
         select w.collection, (w.became).month, 1 from catalogue.written w
-        where w.id is not null and (w.became).audience is not null and w.collection = any(among) and catalogue.sees(
+        where w.id is not null and (w.became).audience is not null
+            and (among is null or w.collection = any(among)) and w.collection <> all(unseen) and catalogue.sees(
             (w.became).audience, (w.became).owner, (w.became).organisation, null, sees_all, person, in_organisation, null)
         union all
         select w.collection, (w.was).month, -1 from catalogue.written w
-        where w.id is not null and (w.was).audience is not null and w.collection = any(among) and catalogue.sees(
+        where w.id is not null and (w.was).audience is not null
+            and (among is null or w.collection = any(among)) and w.collection <> all(unseen) and catalogue.sees(
             (w.was).audience, (w.was).owner, (w.was).organisation, null, sees_all, person, in_organisation, null)
         union all
         select f.collection, catalogue.month_of(f.datetime), 1 from catalogue.finished_item f
-        where f.shared is not null and f.shared && names and f.collection = any(among) and not catalogue.sees(
+        where f.shared is not null and f.shared && names
+            and (among is null or f.collection = any(among)) and f.collection <> all(unseen) and not catalogue.sees(
             f.audience, f.owner, f.organisation, null, sees_all, person, in_organisation, null)
     ) n
     group by 1, 2 having sum(n.items) <> 0;
