@@ -31,7 +31,7 @@ from bocage_catalogue.visibility import CollectionRow
 
 _log = logging.getLogger("bocage.catalogue")
 
-_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES = (bytes([n]) for n in range(1, 7))
+_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES, _TERMS = (bytes([n]) for n in range(1, 8))
 _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
@@ -46,7 +46,7 @@ _AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[])
 _PIECE = 100
 MOST_BYTES = 16 * 1024 * 1024
 _WRITTEN = """
-select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
+select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
@@ -79,9 +79,18 @@ def _json(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME])
-_SCHEMES_TEXT = b', "auth:schemes": ' + _json({present.SCHEME_NAME: dict(present.API_KEY)})
-_DECLARED_TEXT = _json(present.AUTHENTICATION)
+_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME]) + b', "storage:refs": ' + _json([present.STORAGE_NAME])
+_DECLARED_TEXT = _json(present.AUTHENTICATION) + b", " + _json(present.STORAGE)
+_TERMS_TEXT: dict[bool | None, bytes] = {
+    None: b"",
+    True: b', "bocage:terms_accepted": true',
+    False: b', "bocage:terms_accepted": false',
+}
+
+
+def _schemes_text(base: str) -> bytes:
+    schemes = {present.SCHEME_NAME: dict(present.API_KEY)}, {present.STORAGE_NAME: present.storage_scheme(base)}
+    return b', "auth:schemes": ' + _json(schemes[0]) + b', "storage:schemes": ' + _json(schemes[1])
 
 
 async def item_row(
@@ -227,51 +236,54 @@ async def _fetched(connection: Connection, sql: str, arguments: Arguments, most:
 class Layout:
     """How one caller is shown finished items; decisions are made once for all items under the same licences."""
 
-    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow]) -> None:
-        self._identity, self._rows = identity, rows
+    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en") -> None:
+        self._identity, self._rows, self._tongue = identity, rows, tongue
         self._base = _json(identity.public_base.rstrip("/"))[1:-1]
         self._internal = identity.has("service:assets")
-        self._decided: dict[tuple[str, str, str], tuple[bool, bytes]] = {}
+        self._schemes = _schemes_text(identity.public_base)
+        self._decided: dict[tuple[str, str, str], tuple[bool, bytes, bytes]] = {}
 
     def text(self, row: Row) -> bytes:
         """The item as the caller sees it, as JSON."""
         sheet: Row = row["now"] or row
         if not sheet["laid_out"] or self._internal:
             return orjson.dumps(self.document(row))
-        gated, licences = self._decision(row)
+        gated, licences, terms = self._decision(row)
         body: bytes = sheet["body"]
         if gated:
             body = (
                 body.replace(_REFS, _REFS_TEXT)
-                .replace(_SCHEMES, _SCHEMES_TEXT)
+                .replace(_SCHEMES, self._schemes)
                 .replace(_DECLARED, b", " + _DECLARED_TEXT)
                 .replace(_DECLARED_ALONE, _DECLARED_TEXT)
             )
         else:
             body = body.translate(None, _OF_AUTHENTICATION)
-        return body.replace(_LICENCES, licences).replace(_BASE, self._base)
+        return body.replace(_LICENCES, licences).replace(_TERMS, terms).replace(_BASE, self._base)
 
     def document(self, row: Row) -> Document:
         """The same as a document."""
         sheet: Row = row["now"] or row
         body: bytes = sheet["body"]
         if sheet["laid_out"]:
-            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES).replace(_BASE, self._base)
+            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES + _TERMS).replace(_BASE, self._base)
         stored: Document = orjson.loads(body)
         for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
-        return present.item(stored, self._rights(row), self._identity)
+        return present.item(stored, self._rights(row), self._identity, self._tongue)
 
     def _rights(self, row: Row) -> Document:
         return self._rows[row["in_collection"]].rights if row["in_collection"] in self._rows else {}
 
-    def _decision(self, row: Row) -> tuple[bool, bytes]:
+    def _decision(self, row: Row) -> tuple[bool, bytes, bytes]:
         key = (row["in_collection"], row["licences"], row["audience"])
         if key not in self._decided:
             rights, stated = self._rights(row), {"properties": orjson.loads(row["licences"])}
-            links = present.licence_links(self._identity.public_base, item_licences(rights, stated))
+            licences = item_licences(rights, stated)
+            links = present.licence_links(self._identity.public_base, licences)
             self._decided[key] = (
                 present.is_gated(self._identity, licences_of(rights, stated), row["audience"]),
                 b"".join(b", " + _json(link) for link in links),
+                _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
             )
         return self._decided[key]

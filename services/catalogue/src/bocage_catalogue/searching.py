@@ -10,14 +10,14 @@ from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
 from stac_fastapi.pgstac.types.search import PgstacSearch
-from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import finished
+from bocage_catalogue import fields, finished, language
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
+from bocage_catalogue.etags import tagged
 from bocage_catalogue.explaining import MEMBER
 from bocage_catalogue.paging import page_link, with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
@@ -26,7 +26,6 @@ from bocage_catalogue.visibility import CollectionRow
 __all__ = ["from_body", "from_parameters", "items_of", "one_item", "search_by_body", "search_by_parameters"]
 
 ESTIMATE = "bocage:numberMatched"
-_ALWAYS = {"id", "collection"}
 
 
 async def found_items(
@@ -48,12 +47,10 @@ async def found_items(
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
             links.append(await page_link(request, here, rel, place))
-    layout = finished.Layout(identity, rows)
-    include, exclude = look.include, look.exclude
-    if include or exclude:
-        kept, dropped = include | _ALWAYS if include else set(), exclude - include
+    layout = finished.Layout(identity, rows, language.of(request))
+    if look.include or look.exclude:
         features = [
-            orjson.dumps(filter_fields(layout.document(row), set(kept), set(dropped)))  # type: ignore[arg-type]
+            orjson.dumps(fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS))
             for row in found.rows
         ]
     else:
@@ -78,7 +75,8 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
     found = await finished.item_row(database, identity, rows, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    return Response(finished.Layout(identity, rows).text(found), media_type=GEOJSON)
+    text = finished.Layout(identity, rows, language.of(request)).text(found)
+    return tagged(request, text, found["revision"], GEOJSON)
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
