@@ -33,7 +33,7 @@ def found(response: Any) -> set[tuple[str, str]]:
 def walk(catalogue: Any, count: int, seed: int) -> None:
     dice, wrong = random.Random(seed), 0
     for number in range(count):
-        if number % 1000 == 0:
+        if number % 200 == 0:
             client = catalogue.anonymous  # its token does not last for ever
         generator = Generator(seed * 1_000_000 + number)
         valid = dice.random() < 0.8

@@ -58,6 +58,7 @@ from bocage_catalogue.database import Database
 from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
+from bocage_catalogue.inline import gather_parameters_inline
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
@@ -137,6 +138,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         validation_status=400,
     )
     describe(app)
+    gather_parameters_inline(app)
     return app
 
 

@@ -124,7 +124,6 @@ def _names(body: Mapping[str, Any], member: str, most: int) -> tuple[str, ...] |
     value = body.get(member)
     if value is None:
         return None
-    value = [value] if isinstance(value, str) else value  # as many clients write one
     if not isinstance(value, list) or not all(isinstance(name, str) and "\0" not in name for name in value):
         raise invalid(f"{member} must be a list of ids.")
     if len(value) > most:

@@ -100,6 +100,8 @@ class Database:
             "pgstac.context_stats_ttl": "0 seconds",
             "plan_cache_mode": "force_custom_plan",
             "statement_timeout": "30s",
+            # To start workers takes longer than most searches, and they take the cores of other callers.
+            "max_parallel_workers_per_gather": "0",
         }
         writing = {**common, "statement_timeout": "60s", "lock_timeout": "20s"}
         dsn = asyncpg_url(url)

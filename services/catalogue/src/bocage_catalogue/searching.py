@@ -71,12 +71,12 @@ async def found_items(
 async def one_item(request: Request, collection_id: str, item_id: str) -> Response:
     """One item, if the caller sees it. Raises Problem 404."""
     identity, database = caller(request), database_of(request)
-    rows = await collection_rows(database, identity)
-    found = await finished.item_row(database, identity, rows, collection_id, item_id)
+    found = await finished.item_row(database, identity, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    text = finished.Layout(identity, rows, language.of(request)).text(found)
-    return tagged(request, text, found["revision"], GEOJSON)
+    row, holder = found
+    text = finished.Layout(identity, {collection_id: holder}, language.of(request)).text(row)
+    return tagged(request, text, row["revision"], GEOJSON)
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
