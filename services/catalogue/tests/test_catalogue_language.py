@@ -162,6 +162,13 @@ def test_the_landing_page_and_items_in_french(catalogue: Any) -> None:
     assert [one["properties"]["title"] for one in found] == ["Premier"]
 
 
+def test_what_may_be_asked_for_is_titled_in_french(catalogue: Any) -> None:
+    told = catalogue.anonymous.get("/stac/queryables", headers=FRENCH)
+    assert told.headers["content-language"] == "fr" and told.json()["title"].startswith("Propriétés")
+    assert told.json()["properties"]["id"]["title"] == "Identifiant"
+    assert catalogue.anonymous.get("/stac/queryables").json()["properties"]["id"]["title"] == "Identifier"
+
+
 def test_problems_are_in_english(catalogue: Any) -> None:
     answer = catalogue.anonymous.get("/stac/collections/none", headers=FRENCH)
     assert answer.status_code == 404 and answer.headers["content-language"] == "en"
