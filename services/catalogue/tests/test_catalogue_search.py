@@ -256,6 +256,29 @@ def test_a_page_ends_before_its_text_takes_too_much(fresh_catalogue: Any, databa
     assert sorted(seen) == [f"i{n:02}" for n in range(30)] and len(seen) == 30
 
 
+def test_shapes_that_nobody_can_relate_fail_no_search(fresh_catalogue: Any, database: Any) -> None:
+    """Loaded past the API: rings that cross themselves, collections of shapes, and shapes without a position."""
+    bow = {"type": "Polygon", "coordinates": CROSSED}
+    spike = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [2, 5], [2, 2], [0, 2], [0, 0]]]}
+    twice = {"type": "MultiPolygon", "coordinates": [CROSSED, [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]]}
+    several = {
+        "type": "GeometryCollection",
+        "geometries": [POINT, bow, {"type": "LineString", "coordinates": [[0, 0], [0, 0]]}],
+    }
+    shapes = [bow, spike, twice, several, {"type": "LineString", "coordinates": [[1, 1], [1, 1]]}]
+    with PgstacDB(dsn=database.admin_url) as db:
+        loader = Loader(db)
+        loader.load_collections(iter([collection("scenes")]), Methods.insert)
+        load(loader, [item(f"i{n}", geometry=shape) for n, shape in enumerate(shapes)], Methods.insert)
+    square = {"type": "Polygon", "coordinates": [[[1, 0.5], [3, 0.5], [3, 1.5], [1, 1.5], [1, 0.5]]]}
+    for literal in (POINT, square, {"type": "LineString", "coordinates": [[0, 1], [3, 1]]}, {"bbox": [0, 0, 2, 2]}):
+        for relation in ("intersects", "disjoint", "contains", "within", "equals", "touches", "crosses", "overlaps"):
+            for sides in ([{"property": "geometry"}, literal], [literal, {"property": "geometry"}]):
+                answer = ask(fresh_catalogue.anonymous, filter={"op": f"s_{relation}", "args": sides})
+                assert answer.status_code == 200, (relation, literal, answer.text)
+    assert len(ids(ask(fresh_catalogue.anonymous, bbox=[-1, -1, 3, 3]))) == len(shapes)
+
+
 def _slow(connection: psycopg.Connection[Any], seconds: float) -> None:
     """Reading a number takes long from now on."""
     connection.execute(

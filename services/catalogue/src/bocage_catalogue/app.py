@@ -51,7 +51,7 @@ from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
 from bocage_catalogue import aggregating, changes, landing, queryables, writing
-from bocage_catalogue.asked import SearchBody
+from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database

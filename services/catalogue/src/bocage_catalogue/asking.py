@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 from bocage_kit.problems import Problem
+from pydantic import model_validator
+from stac_fastapi.pgstac.types.search import PgstacSearch
 
 from bocage_catalogue import areas, cql2_sql, cql2_text, moments
 from bocage_catalogue.conditions import Part, Search, SortKey
@@ -20,6 +22,15 @@ _LANGUAGES = ("cql2-text", "cql2-json")
 MOST_ITEMS, LIMIT = 10_000, 10
 MOST_COLLECTIONS, MOST_IDS, MOST_TERMS, MOST_KEYS = 1000, 10_000, 20, 8
 _LONGEST_TERM = 200
+
+
+class SearchBody(PgstacSearch):
+    """What the document of the API says of a search's body. The body itself is looked at here, as it came."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def unread(cls, _values: Any, _handler: Any) -> Any:
+        return cls.model_construct()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from bocage_kit.problems import Problem
 from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.database import Connection, Contended, Database, UnrelatedError
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -135,6 +135,8 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
     """What is known of the properties that a search asks for: what is registered, or else all that there is."""
+    if not search.conditions and not search.sortby and search.intersects is None:
+        return Known()
     known = await registry.quick(connection, identity, unseen, properties(search))
     arguments = Arguments()
     try:
@@ -162,6 +164,22 @@ async def page(
     explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
+    try:
+        return await _page(database, identity, rows, search, most, token, explain=explain)
+    except UnrelatedError:
+        return await _page(database, identity, rows, replace(search, careful=True), most, token, explain=explain)
+
+
+async def _page(
+    database: Database,
+    identity: Identity,
+    rows: Mapping[str, CollectionRow],
+    search: Search,
+    most: int,
+    token: str | None = None,
+    *,
+    explain: bool = False,
+) -> Page:
     unseen = [name for name, row in rows.items() if not row.visible]
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)

@@ -110,20 +110,30 @@ begin
 end
 $$;
 
--- Relations of geometries that may be such as nobody can relate: then it is unknown whether they are.
-create function related(relation text, one public.geometry, other public.geometry) returns boolean
+create function relation(named text, one public.geometry, other public.geometry) returns boolean
+language sql immutable strict parallel safe
+return case named
+    when 's_intersects' then public.st_intersects(one, other)
+    when 's_contains' then public.st_contains(one, other)
+    when 's_within' then public.st_within(one, other)
+    when 's_equals' then public.st_equals(one, other)
+    when 's_touches' then public.st_touches(one, other)
+    when 's_crosses' then public.st_crosses(one, other)
+    when 's_overlaps' then public.st_overlaps(one, other)
+end;
+
+-- Relations of geometries that may be such as nobody can relate: they are mended first, and if that is of no help it
+-- is unknown.
+create function related(named text, one public.geometry, other public.geometry) returns boolean
 language plpgsql immutable strict as $$
 begin
-    return case relation
-        when 's_contains' then public.st_contains(one, other)
-        when 's_within' then public.st_within(one, other)
-        when 's_equals' then public.st_equals(one, other)
-        when 's_touches' then public.st_touches(one, other)
-        when 's_crosses' then public.st_crosses(one, other)
-        when 's_overlaps' then public.st_overlaps(one, other)
-    end;
+    return catalogue.relation(named, one, other);
 exception when internal_error or invalid_parameter_value then
-    return null;
+    begin
+        return catalogue.relation(named, public.st_makevalid(one), public.st_makevalid(other));
+    exception when internal_error or invalid_parameter_value then
+        return null;
+    end;
 end
 $$;
 
@@ -227,3 +237,6 @@ begin
     return seen;
 end
 $$;
+
+-- Statements are made by the service.
+drop function page;
