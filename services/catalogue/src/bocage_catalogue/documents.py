@@ -72,8 +72,11 @@ def check_shape(document: Any, what: str) -> None:
         if inner is not None and not all(isinstance(part, inner) for part in among):
             raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
-        if not isinstance(holder.get("auth:schemes", {}), dict):
-            raise bad("auth:schemes must be an object.")
+        for name in ("auth:schemes", "storage:schemes"):
+            if not isinstance(holder.get(name, {}), dict):
+                raise bad(f"{name} must be an object.")
+        if (fault := language.fault(holder)) is not None:
+            raise bad(fault)
 
 
 def check_item(document: Document, collection: str, name: str | None) -> str:
