@@ -1,0 +1,74 @@
+"""All items of a search, one batch after the other, from one snapshot of the database; memory holds a batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.finished import Row
+
+_KEYS, _ROWS, _BYTES = 2000, 100, 2 << 20
+# What an item takes that is not laid out yet; a guess, to make batches of.
+_UNKNOWN_BYTES = 16_384
+
+# Only keys are sorted; the texts, which are large, are fetched when it is their turn.
+_SELECTED = """
+select f.collection, f.id, coalesce(octet_length(f.body), {unknown}) as size
+from catalogue.finished_item f where {where} order by {order}{limit}
+"""
+_TEXTS = """
+select f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
+       case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now,
+       public.st_asbinary(f.geometry) as geometry
+from unnest($1::text[], $2::text[]) with ordinality k (collection, id, place)
+join catalogue.finished_item f on f.collection = k.collection and f.id = k.id
+order by k.place
+"""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which items, of those that the caller sees, and in which order: SQL over `catalogue.finished_item f`."""
+
+    where: str
+    order: str
+    arguments: Sequence[Any]
+    most: int | None = None
+
+    def sql(self) -> str:
+        limit = "" if self.most is None else f" limit {int(self.most)}"
+        return _SELECTED.format(unknown=_UNKNOWN_BYTES, where=self.where, order=self.order, limit=limit)
+
+
+@asynccontextmanager
+async def snapshot(database: Database) -> AsyncIterator[Connection]:
+    """A connection that sees the database as it stands now, however long it is held."""
+    async with database.reading() as connection:
+        transaction = cast(Any, connection).transaction(isolation="repeatable_read", readonly=True)
+        async with transaction:
+            yield connection
+
+
+async def batches(connection: Connection, selection: Selection) -> AsyncIterator[list[Row]]:
+    """The selected items, within the transaction of `connection`."""
+    cursor = await cast(Any, connection).cursor(selection.sql(), *selection.arguments)
+    while keys := await cursor.fetch(_KEYS):
+        for some in portions((key["collection"], key["id"], key["size"]) for key in keys):
+            yield await connection.fetch(_TEXTS, [x[0] for x in some], [x[1] for x in some])
+
+
+def portions(keys: Iterable[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
+    """Keys by as many as may be in memory at once: few of large items, at least one."""
+    some: list[tuple[str, str, int]] = []
+    size = 0
+    for key in keys:
+        if some and (len(some) >= _ROWS or size + key[2] > _BYTES):
+            yield some
+            some, size = [], 0
+        some.append(key)
+        size += key[2]
+    if some:
+        yield some
