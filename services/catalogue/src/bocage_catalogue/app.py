@@ -32,7 +32,6 @@ from stac_fastapi.extensions import (
     OffsetPaginationExtension,
     SearchFilterExtension,
     TokenPaginationExtension,
-    TransactionExtension,
 )
 from stac_fastapi.extensions.fields import FieldsConformanceClasses
 from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
@@ -55,15 +54,15 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
+from bocage_catalogue import writing
 from bocage_catalogue.asked import SearchBody
-from bocage_catalogue.authority import Reader, Writer
+from bocage_catalogue.authority import Reader
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
-from bocage_catalogue.writing import WritingClient
 
 PREFIX = "/stac"
 TITLE = "Bocage catalogue"
@@ -181,20 +180,14 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
             OffsetPaginationExtension(),
         ]
     )
-    writing = TransactionExtension(
-        client=WritingClient(store=store),
-        settings=stac_settings,
-        response_class=JSONResponse,
-        route_dependencies=[Depends(Writer())],
-    )
     post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
-    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES]
+    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES, *writing.CONFORMANCE]
     Api(
         app=app,
         router=_reading_router(),
         settings=stac_settings,
-        extensions=[*search, *items, collections, writing],
+        extensions=[*search, *items, collections],
         client=client,
         response_class=JSONResponse,
         search_get_request_model=create_get_request_model(search),
@@ -207,6 +200,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         middlewares=[],
         exceptions={},
     )
+    app.include_router(writing.router(store))
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -23,7 +23,6 @@ from bocage_catalogue.visibility import (
     CollectionRow,
     collections_arguments,
     collections_filter,
-    rights_of,
 )
 
 
@@ -31,10 +30,7 @@ async def collection_rows(database: Database, identity: Identity) -> dict[str, C
     """All collections with what the caller may know of them: one statement."""
     async with database.reading() as connection:
         rows = await connection.fetch(COLLECTIONS_SQL, *collections_arguments(identity))
-    return {
-        row["id"]: CollectionRow(row["title"], rights_of(row["licences"], row["license"]), row["visible"])
-        for row in rows
-    }
+    return {row["id"]: CollectionRow(row["title"], row["rights"], row["visible"], row["revision"]) for row in rows}
 
 
 async def stored_collection(database: Database, identity: Identity, name: str) -> Document:

@@ -77,6 +77,7 @@ class Connection(Protocol):
     async def execute(self, query: str, *arguments: Any) -> str: ...
     async def fetch(self, query: str, *arguments: Any) -> list[Any]: ...
     async def fetchval(self, query: str, *arguments: Any) -> Any: ...
+    async def copy_to_table(self, table: str, **how: Any) -> str: ...
 
 
 class Database:
@@ -125,12 +126,14 @@ class Database:
             return await connection.fetchval(f"select * from pgstac.{function}({places})", *arguments)  # noqa: S608 - names of our own
 
     @asynccontextmanager
-    async def writing(self, *locks: str) -> AsyncIterator[Connection]:
-        """A transaction in which nobody else writes what `locks` name."""
+    async def writing(self, *locks: str, shared: str | None = None) -> AsyncIterator[Connection]:
+        """A transaction in which nobody else writes what `locks` name, nor locks what is `shared` for itself."""
         try:
             async with _held(self._writing) as connection, connection.transaction():
                 for lock in sorted(locks):
                     await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 7))", lock)
+                if shared is not None:
+                    await connection.execute("select pg_advisory_xact_lock_shared(hashtextextended($1, 7))", shared)
                 yield connection
         except _AWAY as error:
             raise unavailable() from error

@@ -23,6 +23,8 @@ from bocage_catalogue.present import (
 Document = dict[str, Any]
 
 STAC_VERSION = "1.1.0"
+# What stores, lays out and reads an object descends into it.
+DEEPEST = 64
 _ID = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
@@ -149,6 +151,21 @@ def undress(document: Document) -> Document:
     if epsg:
         declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)
     return made
+
+
+def check_depth(document: Any) -> None:
+    """Raises Problem 400 for what is nested deeper than those who store and read it descend."""
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for node in level
+            for inner in (node.values() if type(node) is dict else node if type(node) is list else ())
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return
+    raise bad(f"It is nested in more than {DEEPEST} levels.")
 
 
 def without_nulls(value: Any) -> Any:

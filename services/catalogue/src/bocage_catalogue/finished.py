@@ -34,7 +34,7 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 
 _PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7)"
 _WRITTEN = """
-select collection as in_collection, id as item, licences, audience, hrefs, laid_out, body,
+select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """

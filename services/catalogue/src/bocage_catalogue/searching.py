@@ -18,6 +18,7 @@ from bocage_catalogue.answers import database_of
 from bocage_catalogue.asked import queried, searched
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.database import Database
+from bocage_catalogue.etags import tagged
 from bocage_catalogue.paging import page_link, with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
 from bocage_catalogue.visibility import CollectionRow
@@ -79,7 +80,7 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
     found = await finished.item_row(database, identity, rows, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    return Response(finished.Layout(identity, rows).text(found), media_type=GEOJSON)
+    return tagged(request, finished.Layout(identity, rows).text(found), found["revision"], GEOJSON)
 
 
 async def _check_token(database: Database, identity: Identity, rows: dict[str, CollectionRow], token: str) -> None:

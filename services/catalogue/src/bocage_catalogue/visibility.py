@@ -11,19 +11,12 @@ from bocage_kit.licences import LICENCES_FIELD
 
 Cql2 = dict[str, Any]
 
-# The same rule as bocage_kit.audience.visible, over all collections at once.
-COLLECTIONS_SQL = """
-select id, content -> 'bocage:licences' as licences, content ->> 'license' as license,
-       content ->> 'title' as title,
-       coalesce(
-           $1
-           or coalesce(content ->> 'bocage:audience', 'public') = 'public'
-           or content ->> 'bocage:owner' = $2
-           or (content ->> 'bocage:audience' = 'organisation' and content ->> 'bocage:organisation' = $3)
-           or id = any($4)
-           or (jsonb_typeof(content -> 'bocage:shared_with') <> 'object'
-               and content -> 'bocage:shared_with' ?| $5), false) as visible
-from pgstac.collections where content ->> 'type' = 'Collection' order by id
+# The same rule as bocage_kit.audience.visible, over columns; hidden collections are seen by those they were granted to.
+VISIBLE = """coalesce(
+    $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
+    or id = any($4) or shared && $5, false)"""
+COLLECTIONS_SQL = f"""
+select id, title, revision, rights, {VISIBLE} as visible from catalogue.finished_collection order by id
 """
 
 
@@ -34,6 +27,7 @@ class CollectionRow:
     title: str | None
     rights: dict[str, Any]
     visible: bool
+    revision: int = 0
 
 
 def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:

@@ -1,0 +1,76 @@
+"""A body as it is stored, or why it is refused: the write rules over one object, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bocage_kit.audience import AUDIENCE_FIELD
+from bocage_kit.identity import Identity
+from bocage_kit.store import LocalStore
+
+from bocage_catalogue import authority, documents, validation
+from bocage_catalogue.hrefs import AssetHrefs, stored_links
+from bocage_catalogue.present import Document
+
+_INTERNAL = "pgstac:base_item"
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What decides, beside the body itself: who writes, where the files are."""
+
+    identity: Identity
+    store: LocalStore
+
+    def item(self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
+        """`body` as it is stored in `collection`, over what is `stored` now. Raises Problem 400, 403."""
+        if not isinstance(body, dict):
+            raise documents.bad("The body must be an item.")
+        holder = str(collection["id"])
+        made = documents.undress(body)
+        made.pop(_INTERNAL, None)
+        made["links"] = stored_links(made.get("links"), self.identity.public_base)
+        if isinstance(made.get("properties"), dict) and made["properties"].get(AUDIENCE_FIELD, "") is None:
+            raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
+        made = documents.without_nulls(made)
+        found = documents.check_item(made, holder, name)
+        validation.check_item(made)
+        made["collection"] = holder
+        hrefs = AssetHrefs(
+            holder,
+            found,
+            base=self.identity.public_base,
+            service=authority.is_service(self.identity),
+            exists=self._exists,
+            store=collection.get(authority.STORE_FIELD),
+        )
+        made["assets"] = hrefs.resolve(made["assets"], (stored or {}).get("assets") or {})
+        authority.check_asset_licences(made["assets"])
+        before = stored["properties"] if stored is not None else None
+        authority.own_item(self.identity, made["properties"], before, collection)
+        return made
+
+    def collection(self, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
+        """The same for a collection."""
+        if not isinstance(body, dict):
+            raise documents.bad("The body must be a collection.")
+        made = documents.undress(body)
+        made["links"] = stored_links(made.get("links"), self.identity.public_base)
+        if made.get(AUDIENCE_FIELD, "") is None:
+            raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
+        made = documents.without_nulls(made)
+        found = documents.check_collection(made, name)
+        validation.check_collection(made)
+        if made.get("assets") is not None:
+            # A collection has no upload place of its own: its assets are links to other hosts.
+            nowhere: Callable[[str], bool] = lambda _key: False  # noqa: E731
+            hrefs = AssetHrefs(found, "", base=self.identity.public_base, service=False, exists=nowhere)
+            made["assets"] = hrefs.resolve(made["assets"], {})
+            authority.check_asset_licences(made["assets"])
+        authority.own_collection(self.identity, made, stored)
+        return made
+
+    def _exists(self, key: str) -> bool:
+        return self.store.head(key) is not None

@@ -1,0 +1,60 @@
+"""Bodies of writes as they were sent: a model would add members and rewrite values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from bocage_kit.problems import Problem
+from fastapi import Request
+
+from bocage_catalogue import documents
+
+MOST_BYTES = 16 * 1024 * 1024
+MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+OBJECTS = frozenset({"application/json", "application/geo+json"})
+PATCHES = frozenset({"application/json", MERGE_PATCH, JSON_PATCH})
+
+
+async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Any:
+    """The decoded body. Raises Problem 400, 413, 415."""
+    named = request.headers.get("content-type", "application/json")
+    kind = named.partition(";")[0].strip().lower()
+    if kind not in types:
+        raise Problem(
+            415, "unsupported-media-type", f"The body must be one of {', '.join(sorted(types))}, not {kind[:60]!r}."
+        )
+    if int(request.headers.get("content-length", "0")) > MOST_BYTES:
+        raise _too_large()
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise _too_large()
+        chunks.append(chunk)
+    document = decoded(b"".join(chunks))
+    if kind == JSON_PATCH and not isinstance(document, list):
+        raise documents.bad("A JSON patch is a list of operations.")
+    if kind == MERGE_PATCH and not isinstance(document, dict):
+        raise documents.bad("A merge patch of an object is an object.")
+    return document
+
+
+def decoded(body: bytes) -> Any:
+    """The JSON of `body`. Raises Problem 400."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise documents.bad(f"The body is not JSON: {str(error)[:200]}.") from error
+    documents.check_depth(document)
+    return document
+
+
+def _too_large() -> Problem:
+    return Problem(
+        413,
+        "body-too-large",
+        f"The body is larger than the {MOST_BYTES} bytes that are taken; send less at once.",
+        title="Content Too Large",
+        limit=MOST_BYTES,
+    )

@@ -1,0 +1,209 @@
+"""Items as pgSTAC's loader stores them: what their collection says of all is taken out, and they are copied in.
+
+pgSTAC's own functions do the same in PL/pgSQL, through a table that is made for each call; this takes a tenth of it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+import asyncpg
+import orjson
+from hydraters import dehydrate
+from plpygis.geometry import Geometry
+
+from bocage_catalogue import documents
+from bocage_catalogue.database import Connection, Contended, Database, attempts, pause
+from bocage_catalogue.present import Document
+
+_T = TypeVar("_T")
+_HOLDER = """
+select c.key, c.partition_trunc is not null as by_time, b.base_item, b.base_item_id
+from pgstac.collections c cross join lateral pgstac.current_base_item(c.id) b where c.id = $1
+"""
+_LOCK = "select id from pgstac.items where collection = $1 and id = any($2) order by id for update"
+_READ = """
+select i.id, catalogue.stored_document(i) as document, f.revision
+from pgstac.items i join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
+where i.collection = $1 and i.id = any($2)
+"""
+_NO_TEXT = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_COLUMNS = ("id", "collection", "datetime", "end_datetime", "geometry", "content")
+
+
+class NoRoom(Exception):
+    """The collection has no partition yet for these items, or one whose bounds they exceed."""
+
+    def __init__(self, items: Sequence[StoredItem]) -> None:
+        super().__init__()
+        self.items = items
+
+
+class Taken(Exception):
+    """An item with one of these ids exists already."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What of a collection says how its items are stored."""
+
+    name: str
+    table: str
+    by_time: bool
+    base: Document
+    base_id: int | None
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """An item as a row of pgSTAC's table."""
+
+    id: str
+    collection: str
+    datetime: str
+    end_datetime: str
+    geometry: str
+    content: bytes
+
+    def line(self) -> bytes:
+        """The row in the text form of COPY. What is escaped in JSON is escaped once more; ids hold nothing to escape."""
+        fields = (self.id, self.collection, self.datetime, self.end_datetime, self.geometry)
+        return "\t".join(fields).encode() + b"\t" + self.content.replace(b"\\", b"\\\\") + b"\n"
+
+
+async def holder_of(connection: Connection, collection: str) -> Holder | None:
+    """How items of `collection` are stored now."""
+    found = await connection.fetch(_HOLDER, collection)
+    if not found:
+        return None
+    row = found[0]
+    table = f'pgstac."_items_{int(row["key"])}"'
+    return Holder(collection, table, row["by_time"], row["base_item"] or {}, row["base_item_id"])
+
+
+def as_stored(holder: Holder, item: Document) -> StoredItem:
+    """An accepted item as a row. Raises Problem 400."""
+    properties = item["properties"]
+    start, end = properties.get("start_datetime"), properties.get("end_datetime")
+    if start is None or end is None:
+        start = end = properties["datetime"]
+    elif _moment(start) > _moment(end):
+        raise documents.bad("properties.end_datetime: must not be before start_datetime.")
+    content = dict(item)
+    geometry = content.pop("geometry")
+    try:
+        shape = str(Geometry.from_geojson(geometry).ewkb)
+    except Exception as error:  # whatever its reader makes of coordinates that are no such geometry
+        raise documents.bad("geometry: the coordinates are not those of such a geometry.") from error
+    content = dehydrate(holder.base, content)
+    for name in ("id", "collection", "pgstac:base_item"):
+        content.pop(name, None)
+    if holder.base_id is not None:
+        content["pgstac:base_item"] = holder.base_id
+    try:
+        text = orjson.dumps(content)
+    except orjson.JSONEncodeError as error:
+        raise documents.bad("The item is nested too deeply.") from error
+    if b"\\u0000" in text and _NO_TEXT.search(text):
+        raise documents.bad("The item has a text with the character NUL, which can't be stored.")
+    return StoredItem(item["id"], holder.name, start, end, shape, text)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise documents.bad(f"{text} is not a time of the calendar.") from error
+
+
+async def copy_in(connection: Connection, holder: Holder, items: Sequence[StoredItem]) -> None:
+    """Insert `items`, which must be in the order of their ids. Raises NoRoom, Taken.
+
+    All writers insert in that order, so that two of them wait for each other one way only.
+    """
+    rows = io.BytesIO(b"".join(item.line() for item in items))
+    schema, _, table = holder.table.partition(".")
+    try:
+        await connection.copy_to_table(
+            table.strip('"'), source=rows, columns=_COLUMNS, schema_name=schema, format="text"
+        )
+    except (asyncpg.CheckViolationError, asyncpg.UndefinedTableError) as error:
+        raise NoRoom(items) from error
+    except asyncpg.UniqueViolationError as error:
+        raise Taken from error
+
+
+async def check_single(connection: Connection, holder: Holder, names: Sequence[str]) -> None:
+    """Raises Taken when another partition of the collection has one of the items too: each partition is unique alone."""
+    if holder.by_time and await connection.fetchval(
+        f"select id from {holder.table} where id = any($1) group by id having count(*) > 1 limit 1",  # noqa: S608 - a name of pgSTAC's
+        list(names),
+    ):
+        raise Taken
+
+
+async def replace(connection: Connection, holder: Holder, item: StoredItem) -> None:
+    """Write `item` over the one with its id, which the caller has locked. Raises NoRoom."""
+    try:
+        await connection.execute(
+            f"update {holder.table} set datetime = $2::text::timestamptz, end_datetime = $3::text::timestamptz,"  # noqa: S608 - a name of pgSTAC's
+            " geometry = $4::text::geometry, content = $5::text::jsonb where id = $1",
+            *(item.id, item.datetime, item.end_datetime, item.geometry, item.content.decode()),
+        )
+    except (asyncpg.CheckViolationError, asyncpg.UndefinedTableError) as error:
+        raise NoRoom([item]) from error
+
+
+async def make_room(database: Database, collection: str, items: Iterable[StoredItem]) -> None:
+    """Make the partitions that `items` need, in a transaction of its own, so that nobody waits for it long."""
+    moments = [(item.datetime, item.end_datetime) for item in items]
+    async with database.writing(f"room of {collection}") as connection:
+        await connection.execute(
+            "select catalogue.make_room($1, $2::text[]::timestamptz[], $3::text[]::timestamptz[])",
+            *(collection, [start for start, _ in moments], [end for _, end in moments]),
+        )
+
+
+async def locked(connection: Connection, collection: str, names: Sequence[str]) -> dict[str, tuple[Document, int]]:
+    """The items with these ids and their revisions, held against other writers until the transaction ends.
+
+    They are locked in the order of their ids, then read: by a second statement, which sees what was waited for.
+    """
+    among = (collection, list(names))
+    for _ in range(3):
+        held = {row["id"] for row in await connection.fetch(_LOCK, *among)}
+        found = {row["id"]: (row["document"], row["revision"]) for row in await connection.fetch(_READ, *among)}
+        if found.keys() <= held:
+            return found
+        # Replaced while it was waited for: the row that was locked is gone, and another has come.
+    raise Contended
+
+
+async def transaction(
+    database: Database, collection: str, write: Callable[[Connection], Awaitable[_T]], *, alone: bool = False
+) -> _T:
+    """Run `write` in a transaction; when it loses against another one, or finds no room, again. Raises Problem 503.
+
+    Writers of items go side by side: rows are held, and each partition knows an id once. Who changes the collection
+    itself is `alone`: pgSTAC drops a collection's tables before its row, and a writer waits for them the other way.
+    """
+    need: Sequence[StoredItem] = ()
+    for attempt in attempts():
+        try:
+            if need:
+                await make_room(database, collection, need)
+                need = ()
+            lock = f"collection {collection}"
+            async with database.writing(*((lock,) if alone else ()), shared=None if alone else lock) as connection:
+                return await write(connection)
+        except NoRoom as error:
+            need = error.items
+            await pause(attempt)
+        except (Contended, Taken):
+            await pause(attempt)
+    raise AssertionError("unreachable")
