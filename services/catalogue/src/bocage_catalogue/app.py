@@ -54,7 +54,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import writing
+from bocage_catalogue import export, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.database import Database
@@ -201,6 +201,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         exceptions={},
     )
     app.include_router(writing.router(store))
+    app.include_router(export.router())
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -58,7 +58,7 @@ class Columns:
     def learn(self, texts: Iterable[bytes], geometries: Iterable[bytes]) -> None:
         """Raises Problem 400 for more names of properties than a file can have columns."""
         for text, geometry in zip(texts, geometries, strict=True):
-            self._learn(orjson.loads(text))
+            self._learn(_decoded(text))
             self.geometry_types.add(geometry_type(geometry))
 
     def _learn(self, item: Document) -> None:
@@ -279,6 +279,17 @@ class Sink:
 
     def seekable(self) -> bool:
         return False
+
+
+def _decoded(text: bytes) -> Document:
+    """Raises Problem 400."""
+    try:
+        found: Document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Problem(
+            400, "number-too-large", "An item holds a number that no column can hold; export as NDJSON."
+        ) from error
+    return found
 
 
 def _taken(columns: Columns) -> set[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+# In the scope of a GET that was a HEAD: what is long to make need not be made.
+HEAD = "bocage.head"
+
 
 class HeadAsGet:
     """Answers HEAD by the GET route; `/stac` is `/stac/`, without a redirect."""
@@ -26,4 +29,4 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, bodiless)
+        await self.app({**scope, "method": "GET", HEAD: True}, receive, bodiless)

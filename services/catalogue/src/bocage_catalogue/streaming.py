@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bocage_kit.identity import Identity
+
+from bocage_catalogue import ordering
+from bocage_catalogue.conditions import Arguments, Search, visible, where
 from bocage_catalogue.database import Connection, Database
-from bocage_catalogue.finished import Row
+from bocage_catalogue.finished import Row, known_to
+from bocage_catalogue.visibility import CollectionRow
 
 _KEYS, _ROWS, _BYTES = 2000, 100, 2 << 20
 # What an item takes that is not laid out yet; a guess, to make batches of.
@@ -31,16 +36,29 @@ order by k.place
 
 @dataclass(frozen=True)
 class Selection:
-    """Which items, of those that the caller sees, and in which order: SQL over `catalogue.finished_item f`."""
+    """Which items, of those that the caller sees, and in which order: a statement that tells their keys."""
 
-    where: str
-    order: str
+    sql: str
     arguments: Sequence[Any]
-    most: int | None = None
 
-    def sql(self) -> str:
-        limit = "" if self.most is None else f" limit {int(self.most)}"
-        return _SELECTED.format(unknown=_UNKNOWN_BYTES, where=self.where, order=self.order, limit=limit)
+
+async def selected(
+    connection: Connection,
+    identity: Identity,
+    rows: Mapping[str, CollectionRow],
+    search: Search,
+    most: int | None = None,
+) -> Selection:
+    """What a search finds for its caller, at most so many. Raises Problem 400."""
+    unseen = [name for name, row in rows.items() if not row.visible]
+    known = await known_to(connection, identity, unseen, search)
+    arguments = Arguments()
+    seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
+    keys = ordering.keys(search.sortby, known)
+    order = ordering.order(keys, [key.sql(arguments) for key in keys], backwards=False, first_has_value=False)
+    limit = "" if most is None else f" limit {int(most)}"
+    sql = _SELECTED.format(unknown=_UNKNOWN_BYTES, where=f"({seen}) and ({condition})", order=order, limit=limit)
+    return Selection(sql, arguments.values)
 
 
 @asynccontextmanager
@@ -52,9 +70,9 @@ async def snapshot(database: Database) -> AsyncIterator[Connection]:
             yield connection
 
 
-async def batches(connection: Connection, selection: Selection) -> AsyncIterator[list[Row]]:
+async def batches(connection: Connection, selection: Selection) -> AsyncGenerator[list[Row], None]:
     """The selected items, within the transaction of `connection`."""
-    cursor = await cast(Any, connection).cursor(selection.sql(), *selection.arguments)
+    cursor = await cast(Any, connection).cursor(selection.sql, *selection.arguments)
     while keys := await cursor.fetch(_KEYS):
         for some in portions((key["collection"], key["id"], key["size"]) for key in keys):
             yield await connection.fetch(_TEXTS, [x[0] for x in some], [x[1] for x in some])
