@@ -26,6 +26,7 @@ FORMATS = tuple(dict.fromkeys(_SUFFIXES.values()))
 # An export is one state of the catalogue: what broke off is begun again, never pieced together of two states.
 _ATTEMPTS = 3
 _CHUNK = 1 << 16
+_LONGEST_ADDRESS = 4000
 
 
 class Counter(Protocol):
@@ -97,8 +98,14 @@ def _cut_off(error: Unreachable) -> BocageError:
 
 def _total(transport: Transport, question: Mapping[str, Any]) -> int | None:
     """How many items there will be, for the bar; a search that is refused is refused here."""
-    search = {name: value for name, value in question.items() if name not in ("sortby", "fields", "limit")}
-    found = transport.post("/stac/search", {**search, "limit": 1}, repeatable=True).get("numberMatched")
+    asked: dict[str, str | int] = {"limit": 1}
+    for name in ("collections", "ids", "bbox", "datetime", "filter", "filter-lang", "q"):
+        value = question.get(name)
+        if value is not None:
+            asked[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if sum(len(str(value)) for value in asked.values()) > _LONGEST_ADDRESS:
+        return None
+    found = transport.get("/stac/search", params=asked).get("numberMatched")
     if not isinstance(found, int):
         return None
     limit = question.get("limit")
