@@ -110,7 +110,8 @@ class Export:
 
     async def _collections(self, connection: Connection, names: set[str]) -> dict[str, Document]:
         """The collections of the items, as the caller sees them."""
-        found = await connection.fetch("select content from pgstac.collections where id = any($1)", sorted(names))
+        async with streaming.passing(connection):
+            found = await connection.fetch("select content from pgstac.collections where id = any($1)", sorted(names))
         return {row["content"]["id"]: present.collection(row["content"], self.identity) for row in found}
 
     async def pieces(self, format_: Format, places: Places) -> AsyncGenerator[bytes, None]:

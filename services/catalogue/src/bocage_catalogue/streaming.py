@@ -25,13 +25,16 @@ select f.collection, f.id, coalesce(octet_length(f.body), {unknown}) as size
 from catalogue.finished_item f where {where} order by {order}{limit}
 """
 _TEXTS = """
-select f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
-       case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now,
+select f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body, {now} as now,
        public.st_asbinary(f.geometry) as geometry
 from unnest($1::text[], $2::text[]) with ordinality k (collection, id, place)
 join catalogue.finished_item f on f.collection = k.collection and f.id = k.id
 order by k.place
 """
+_FINISHED = _TEXTS.format(now="null::catalogue.sheet")
+_WRITTEN = _TEXTS.format(
+    now="case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ async def selected(
 ) -> Selection:
     """What a search finds for its caller, at most so many. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
-    known = await known_to(connection, identity, unseen, search)
+    async with passing(connection):
+        known = await known_to(connection, identity, unseen, search)
     arguments = Arguments()
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     keys = ordering.keys(search.sortby, known)
@@ -70,12 +74,31 @@ async def snapshot(database: Database) -> AsyncIterator[Connection]:
             yield connection
 
 
+@asynccontextmanager
+async def passing(connection: Connection) -> AsyncIterator[None]:
+    """Reads whose locks are let go at once: those on pgSTAC's tables would hold up its writers for a whole export."""
+    inner = cast(Any, connection).transaction()
+    await inner.start()
+    try:
+        yield
+    finally:
+        await inner.rollback()
+
+
 async def batches(connection: Connection, selection: Selection) -> AsyncGenerator[list[Row], None]:
     """The selected items, within the transaction of `connection`."""
     cursor = await cast(Any, connection).cursor(selection.sql, *selection.arguments)
     while keys := await cursor.fetch(_KEYS):
         for some in portions((key["collection"], key["id"], key["size"]) for key in keys):
-            yield await connection.fetch(_TEXTS, [x[0] for x in some], [x[1] for x in some])
+            yield await _texts(connection, [x[0] for x in some], [x[1] for x in some])
+
+
+async def _texts(connection: Connection, collections: list[str], names: list[str]) -> list[Row]:
+    found: list[Row] = await connection.fetch(_FINISHED, collections, names)
+    if any(row["body"] is None for row in found):
+        async with passing(connection):
+            return await connection.fetch(_WRITTEN, collections, names)
+    return found
 
 
 def portions(keys: Iterable[tuple[str, str, int]]) -> Iterator[list[tuple[str, str, int]]]:
