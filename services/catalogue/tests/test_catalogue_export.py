@@ -19,10 +19,12 @@ import psycopg
 import pyarrow.parquet as parquet
 import pytest
 from bocage_catalogue.export_formats import FORMATS, GEOPARQUET, NDJSON, SEQUENCE, chosen, file_name
+from bocage_catalogue.geoparquet import MAGIC
 from bocage_catalogue.streamed import AT_ONCE, OF_ONE_CALLER, Places
 from bocage_catalogue.streaming import portions
 from bocage_client.geoparquet import documents
 from bocage_kit.problems import Problem
+
 from conftest import BASE, Catalogue, serve
 
 # Rows as the triggers and the worker leave them, without the time that these take; no two texts are alike.
@@ -125,8 +127,8 @@ def test_the_audience_is_not_told_by_columns_or_collections(filled: Catalogue) -
 def test_get_asks_as_post_does(filled: Catalogue) -> None:
     client = filled.researcher
     asked = {
-        "collections": "open,ours", "bbox": "2,42,4,45", "filter": "n >= 3 and \"eo:cloud_cover\" < 99", "sortby": "-n", "limit": "4",
-        "datetime": "2024-05-01T00:00:00Z/..",
+        "collections": "open,ours", "bbox": "2,42,4,45", "datetime": "2024-05-01T00:00:00Z/..",
+        "filter": 'n >= 3 and "eo:cloud_cover" < 99', "sortby": "-n", "limit": "4",
     }  # fmt: skip
     found = lines(client.get("/stac/export", params=asked).content)
     assert [x["properties"]["n"] for x in found] == [19, 18, 17, 16]
@@ -189,6 +191,15 @@ def test_formats_are_chosen_by_name_then_by_what_is_accepted(filled: Catalogue) 
             assert answer.headers["content-disposition"] == f'attachment; filename="open.{each.suffix}"'
             assert "accept" in answer.headers["vary"].lower()
         assert told.content == b"" and "content-length" not in told.headers
+
+
+def test_while_the_columns_are_learnt_something_is_sent(
+    filled: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bocage_catalogue.export._SILENCE_SECONDS", -1.0)
+    content = filled.researcher.get("/stac/export", params={"f": "geoparquet"}).content
+    assert content.startswith(MAGIC) and not content[4:].startswith(MAGIC)
+    assert read_parquet(content, tmp_path) == paged(filled.researcher, {})
 
 
 def test_portions_are_small_in_number_and_size() -> None:

@@ -67,7 +67,7 @@ def test_kinds_that_meet(tmp_path: Path) -> None:
         item("a", mixed=1, whole=1, lists=[1, "two", None, {"three": 3}], deep={"x": {"y": [1.5]}}, large=2**60),
         item("b", mixed="one", whole=2.5, lists=[], deep={"x": {"z": "text"}}, large=0.5, empty={}, truth=True),
         item("c", mixed={"a": [1]}, lists=[[1], ["a"]], deep={}, huge=2**63, empty={}, nothing=None, truth=False),
-        item("d", **{"id": "own", "links": "own too", "bbox": [1]}),
+        item("d", id="own", links="own too", bbox=[1]),
         item("e", created="2024-01-01T00:00:00.25Z", updated="yesterday", expires="2024-01-01T02:00:00+02:00"),
     ]
     found = read_back(written(items), tmp_path)
@@ -80,7 +80,7 @@ def test_geometries_boxes_and_what_they_are_called(tmp_path: Path) -> None:
     ring = [[179.0, -10.0], [180.0, -10.0], [180.0, 10.0], [179.0, 10.0], [179.0, -10.0]]
     items = [
         item("polygon", {"type": "Polygon", "coordinates": [ring]}) | {"bbox": [179.0, -10.0, -179.0, 10.0]},
-        item("high", {"type": "Point", "coordinates": [1.0, 2.0, 300.5]}) | {"bbox": [1.0, 2.0, 300.5, 1.0, 2.0, 300.5]},
+        item("high", {"type": "Point", "coordinates": [1.0, 2.0, 300.5]}) | {"bbox": [1.0, 2.0, 300.5] * 2},
         item("many", {"type": "MultiLineString", "coordinates": [[[0.0, 1.0], [1.0, 1.0]]]}),
         item("all", {"type": "GeometryCollection", "geometries": [POINT]}),
     ]  # fmt: skip
