@@ -161,6 +161,18 @@ def test_an_export_has_its_name_only_when_it_is_whole(running: Running, loaded: 
     assert len(path.read_bytes().splitlines()) == COUNT
 
 
+def test_a_service_that_dies_is_no_end_of_an_export(running: Running, loaded: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.ndjson"
+    process = command(running, tmp_path, "export", "--collection", "loaded", "-o", str(path), "--json")
+    until(lambda: any(x.stat().st_size for x in tmp_path.glob(".all.ndjson-*.part")), process)
+    process.send_signal(signal.SIGSTOP)
+    os.kill(process_info(running, "catalogue")["pid"], signal.SIGKILL)
+    process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["items"] == COUNT == len(path.read_bytes().splitlines())
+
+
 def test_standard_output_and_refusals(running: Running, loaded: Path, tmp_path: Path) -> None:
     done = running.bocage("export", "--collection", "loaded", "--limit", "3", "--sortby", "-number")
     assert done.returncode == 0

@@ -45,6 +45,7 @@ class Exported:
     file: str | None
     bytes: int = 0
     items: int | None = None
+    begun: bool = False
 
     def document(self) -> JsonObject:
         return {"file": self.file, "format": self.format, "items": self.items, "bytes": self.bytes}
@@ -84,7 +85,7 @@ def export(
                 _receive(transport, question, made, file, total, counter)
             return made
         except Unreachable as error:
-            if attempt == _ATTEMPTS or made.bytes == 0:
+            if attempt == _ATTEMPTS or not made.begun:
                 raise
             counter.say(f"The export broke off ({error.detail}) and begins again.")
     raise AssertionError("unreachable")
@@ -123,7 +124,8 @@ def _receive(
     lines = made.format != "geoparquet"
     made.items = 0 if lines else None
     with transport.stream("POST", "/stac/export", json=dict(question), params={"f": made.format}) as answer:
-        for chunk in answer.iter_raw(_CHUNK):
+        made.begun = True
+        for chunk in answer.iter_bytes(_CHUNK):
             file.write(chunk)
             made.bytes += len(chunk)
             if made.items is not None:

@@ -49,11 +49,14 @@ class Journal:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock()
+        line = b"\n"
         with self.path.open("rb") as file:
             for line in file:
-                # the last line may have been cut short
-                if line.endswith(b"\n") and len(line) % (_DIGITS + 1) == 0:
+                # one that was cut short tells nothing; its items are sent again
+                if len(line) % (_DIGITS + 1) == 0 and line.endswith(b"\n"):
                     self._done.update(int(word, 16) for word in line.split())
+        if not line.endswith(b"\n"):
+            os.write(self._file, b"\n")
         return self
 
     def __exit__(
