@@ -63,6 +63,10 @@ def told(running: Running, state: Path, *arguments: str, code: int = 0) -> dict[
     return found
 
 
+def process_info(running: Running, name: str) -> dict[str, Any]:
+    return dict(running.platform._supervisor_call("getProcessInfo", name))
+
+
 def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while not condition():

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bocage_client
 import pytest
 from bocage_client import adopting, load_journal
 from bocage_client.adopting import NotLoadable
@@ -271,6 +272,15 @@ def test_an_export_that_breaks_off_begins_again(stub: Stub, bocage: Bocage, tmp_
     assert [x.name for x in tmp_path.iterdir() if "part" in x.name] == []
     piped = bocage("export")
     assert piped.code == 5 and "not the whole" in piped.err
+
+
+def test_from_python(stub: Stub, tmp_path: Path) -> None:
+    stub.collections["c"] = {"id": "c"}
+    with bocage_client.connect() as client:
+        made = client.load([write_lines(tmp_path / "x.ndjson", [item("a")])], "c")
+        assert made["items"]["new"] == 1
+        assert client.export(tmp_path / "y.ndjson", collections=["c"])["items"] == 1
+    assert json.loads((tmp_path / "y.ndjson").read_text())["id"] == "a"
 
 
 def test_without_the_extra_its_name_is_told(
