@@ -240,6 +240,7 @@ def stub_app(stub: Stub) -> FastAPI:
     async def add(c: str, request: Request) -> Any:
         document = await request.json()
         if document["type"] == "FeatureCollection":
+            await asyncio.sleep(stub.upload_pause)
             answer = bulk(stub, c, document["features"], request.query_params["mode"], request.query_params["method"])
             if stub.lose_bulk_answers > 0:
                 stub.lose_bulk_answers -= 1

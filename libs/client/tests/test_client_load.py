@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -223,6 +228,31 @@ def test_an_earlier_run_is_gone_on_with(stub: Stub, bocage: Bocage, tmp_path: Pa
     stub.items.clear()
     third = bocage("load", path, "--batch", "1", "--restart", "--json")
     assert counts(third)["new"] == 5, "what the platform has lost since is sent again"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_half_way_it_goes_on(stub: Stub, bocage: Bocage, tmp_path: Path, stop: signal.Signals) -> None:
+    stub.collections["c"], stub.upload_pause = {"id": "c"}, 0.1
+    path = write_lines(tmp_path / "x.ndjson", [item(f"i{n}") for n in range(400)])
+    arguments = ["load", str(path), "--batch", "5", "--json"]
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "bocage"), *arguments], env=dict(os.environ), stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while not stub.items:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(stop)
+    assert process.wait(30) == (130 if stop == signal.SIGINT else -stop)
+    time.sleep(0.5)  # what was on its way arrives
+    there, stub.upload_pause = len(stub.items), 0.0
+    assert 0 < there < 400
+    done = bocage(*arguments)
+    assert done.code == 0, done.err
+    assert counts(done)["new"] == 400 - there and len(stub.items) == 400
+    assert counts(done)["before"] + counts(done)["unchanged"] == there
+    if stop == signal.SIGINT:
+        assert counts(done)["before"] == there, "who is asked to stop notes what arrives"
 
 
 def test_a_journal_that_was_cut_short(tmp_path: Path) -> None:

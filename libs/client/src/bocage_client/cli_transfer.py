@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,8 @@ def export(
     if target is None and terminal.as_json:
         raise UsageError("With --json standard output holds the summary: name a file with -o.")
     chosen = exporting.format_of(format_, target)
+    if target is None and chosen == "geoparquet" and sys.stdout.isatty():
+        raise UsageError("GeoParquet is not for a terminal: name a file with -o.")
     question = _question(collection, ids, bbox, period, filter_, words, sortby, limit)
     made = exporting.export(connection(context).transport, question, chosen, target, terminal)
     if target is None:

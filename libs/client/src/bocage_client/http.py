@@ -45,6 +45,10 @@ class Transport:
     def owns(self, url: str) -> bool:
         return origin(url) == origin(self.base)
 
+    def _named(self, url: str) -> str:
+        """Whom to name when there is no answer."""
+        return self.base if self.owns(url) else url
+
     def headers(self, url: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {"X-API-Key": self.key} if self.key and self.owns(url) else {}
         return own | dict(more or {})
@@ -90,7 +94,7 @@ class Transport:
                 self._checked(answer, frozenset())
             yield answer
         except httpx.TransportError as error:
-            raise Unreachable(self.base, _reason(error)) from error
+            raise Unreachable(self._named(self.url(path)), _reason(error)) from error
         finally:
             answer.close()
 
@@ -139,7 +143,7 @@ class Transport:
             else:
                 wait = _jitter(pause)
                 if not may or time.monotonic() + wait > deadline:
-                    raise Unreachable(self.base, _reason(reason)) from reason
+                    raise Unreachable(self._named(url), _reason(reason)) from reason
             time.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -177,7 +181,8 @@ class Transport:
     def _checked(self, answer: httpx.Response, allow: frozenset[int]) -> httpx.Response:
         if not answer.is_error or answer.status_code in allow:
             return answer
-        raise refusal(answer.status_code, _problem(answer), f"The platform answered {answer.status_code}.")
+        who = "The platform" if self.owns(str(answer.request.url)) else str(answer.request.url)
+        raise refusal(answer.status_code, _problem(answer), f"{who} answered {answer.status_code}.")
 
 
 def document(answer: httpx.Response) -> Any:
