@@ -96,7 +96,7 @@ def test_paging_visits_everything_once_by_get_and_by_post(catalogue: Any) -> Non
 def test_fields_leave_out_and_keep_the_media_type(catalogue: Any) -> None:
     answer = catalogue.anonymous.get("/stac/search", params={"fields": "id,properties.eo:cloud_cover"})
     assert answer.headers["content-type"] == "application/geo+json"
-    assert set(answer.json()["features"][0]) == {"id", "collection", "properties"}
+    assert set(answer.json()["features"][0]) == {"id", "collection", "type", "stac_version", "properties"}
     answer = catalogue.anonymous.post("/stac/search", json={"fields": {"exclude": ["collection", "links", "id"]}})
     assert not {"collection", "links", "id"} & set(answer.json()["features"][0])
 
@@ -164,7 +164,7 @@ def test_what_makes_no_sense_is_a_400_problem(catalogue: Any, parameters: dict[s
         {"filter": {"op": "like", "args": [{"property": "datetime"}, "x"]}},
         {"filter": {"op": "s_intersects", "args": [{"property": "geometry"}, {"type": "Blob", "coordinates": []}]}},
         {"filter": {"op": "=", "args": [{"property": "datetime"}, "not a time"]}},
-        {"filter": "id = 'x'", "filter-lang": "cql2-text"},
+        {"filter": "id = ", "filter-lang": "cql2-text"},
         {"collections": "open"},
         {"bbox": [0, 50, 1, 40]},
         {"limit": -1},

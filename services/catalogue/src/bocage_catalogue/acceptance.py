@@ -24,20 +24,19 @@ class Acceptance:
     identity: Identity
     store: LocalStore
 
-    def item(self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
+    def item(
+        self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None
+    ) -> Document:
         """`body` as it is stored in `collection`, over what is `stored` now. Raises Problem 400, 403."""
-        if not isinstance(body, dict):
-            raise documents.bad("The body must be an item.")
+        documents.check_shape(body, "item")
         holder = str(collection["id"])
         made = documents.undress(body)
         made.pop(_INTERNAL, None)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if isinstance(made.get("properties"), dict) and made["properties"].get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
-        made = documents.without_nulls(made)
+        made = dict(documents.without_nulls(made))
         found = documents.check_item(made, holder, name)
-        validation.check_item(made)
-        made["collection"] = holder
         hrefs = AssetHrefs(
             holder,
             found,
@@ -46,7 +45,10 @@ class Acceptance:
             exists=self._exists,
             store=collection.get(authority.STORE_FIELD),
         )
-        made["assets"] = hrefs.resolve(made["assets"], (stored or {}).get("assets") or {})
+        made["assets"] = hrefs.resolve(made.get("assets"), (stored or {}).get("assets") or {})
+        validation.check_item(made)
+        documents.check_place(made)
+        made["collection"] = holder
         authority.check_asset_licences(made["assets"])
         before = stored["properties"] if stored is not None else None
         authority.own_item(self.identity, made["properties"], before, collection)
@@ -54,21 +56,20 @@ class Acceptance:
 
     def collection(self, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
         """The same for a collection."""
-        if not isinstance(body, dict):
-            raise documents.bad("The body must be a collection.")
+        documents.check_shape(body, "collection")
         made = documents.undress(body)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if made.get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
-        made = documents.without_nulls(made)
+        made = dict(documents.without_nulls(made))
         found = documents.check_collection(made, name)
-        validation.check_collection(made)
         if made.get("assets") is not None:
             # A collection has no upload place of its own: its assets are links to other hosts.
             nowhere: Callable[[str], bool] = lambda _key: False  # noqa: E731
             hrefs = AssetHrefs(found, "", base=self.identity.public_base, service=False, exists=nowhere)
             made["assets"] = hrefs.resolve(made["assets"], {})
-            authority.check_asset_licences(made["assets"])
+        validation.check_collection(made)
+        authority.check_asset_licences(made.get("assets") or {})
         authority.own_collection(self.identity, made, stored)
         return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from bocage_catalogue.moments import bad
+from bocage_catalogue.refusals import refused
 
 Box = tuple[float, float, float, float]
 
@@ -25,17 +25,17 @@ def _number(value: Any) -> bool:
 def box(values: Any, at: str = "bbox") -> Box:
     """West, south, east, north of four or six numbers. Raises Problem 400."""
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) not in (4, 6):
-        raise bad(f"{at} must hold four or six numbers.")
+        raise refused(at, "it must hold four or six numbers")
     if not all(_number(value) for value in values):
-        raise bad(f"{at} must hold finite numbers.")
+        raise refused(at, "it must hold finite numbers")
     half = len(values) // 2
     west, south, east, north = values[0], values[1], values[half], values[half + 1]
     if abs(west) > 180 or abs(east) > 180 or abs(south) > 90 or abs(north) > 90:
-        raise bad(f"{at} must lie within ±180 degrees of longitude and ±90 of latitude.")
+        raise refused(at, "it must lie within ±180 degrees of longitude and ±90 of latitude")
     if south > north:
-        raise bad(f"{at}: its south {south} lies north of its north {north}.")
+        raise refused(at, f"its south {south} lies north of its north {north}")
     if half == 3 and values[2] > values[5]:
-        raise bad(f"{at}: its lowest height is above its highest.")
+        raise refused(at, "its lowest height is above its highest")
     return float(west), float(south), float(east), float(north)
 
 
@@ -75,20 +75,32 @@ def geometry(value: Any, at: str) -> str:
     """
     left = _checked(value, at, MOST_POSITIONS, 0)
     if left < 0:
-        raise bad(f"{at} has more than {MOST_POSITIONS} positions; simplify it.")
+        raise refused(at, f"it has more than {MOST_POSITIONS} positions; simplify it")
     kept = {name: value[name] for name in ("type", "coordinates", "geometries") if name in value}
     return orjson.dumps(kept).decode()
+
+
+def is_plain(value: dict[str, Any]) -> bool:
+    """Whether a geometry that was checked is valid at a glance: no polygon, or a box."""
+    if value["type"] == "Polygon":
+        rings = value["coordinates"]
+        if len(rings) != 1 or len(rings[0]) != 5:
+            return False
+        corners = [tuple(position[:2]) for position in rings[0][:4]]
+        turned = all(sum(a == b for a, b in zip(corners[n], corners[n - 1], strict=True)) == 1 for n in range(4))
+        return len(set(corners)) == 4 and turned and corners[0][0] != corners[2][0] and corners[0][1] != corners[2][1]
+    return value["type"] not in ("MultiPolygon", "GeometryCollection")
 
 
 def _checked(value: Any, at: str, left: int, depth: int) -> int:
     """How many positions are left of those that are allowed."""
     if not isinstance(value, dict) or value.get("type") not in KINDS:
-        raise bad(f"{at} must be a GeoJSON geometry: {', '.join(KINDS)}.")
+        raise refused(at, f"it must be a GeoJSON geometry: {', '.join(KINDS)}")
     kind = value["type"]
     if kind == "GeometryCollection":
         inner = value.get("geometries")
         if not isinstance(inner, list) or not inner or depth >= _NESTED:
-            raise bad(f"{at}.geometries must be a list of geometries, nested at most {_NESTED} deep.")
+            raise refused(f"{at}.geometries", f"it must be a list of geometries, nested at most {_NESTED} deep")
         for place, one in enumerate(inner):
             left = _checked(one, f"{at}.geometries[{place}]", left, depth + 1)
         return left
@@ -97,22 +109,22 @@ def _checked(value: Any, at: str, left: int, depth: int) -> int:
 
 def _positions(value: Any, at: str, depth: int, kind: str, left: int) -> int:
     if not isinstance(value, list) or not value:
-        raise bad(f"{at} must be a list that is not empty.")
+        raise refused(at, "it must be a list that is not empty")
     if left < 0:
         return left
     if depth:
         ring = depth == 1 and kind in ("Polygon", "MultiPolygon")
         if ring and (len(value) < 4 or value[0] != value[-1]):
-            raise bad(f"{at}: a ring needs four positions or more, and ends where it begins.")
+            raise refused(at, "a ring needs four positions or more, and ends where it begins")
         if depth == 1 and kind in ("LineString", "MultiLineString") and len(value) < 2:
-            raise bad(f"{at}: a line needs two positions or more.")
+            raise refused(at, "a line needs two positions or more")
         for place, inner in enumerate(value):
             left = _positions(inner, f"{at}[{place}]", depth - 1, kind, left)
             if left < 0:
                 break
         return left
     if len(value) not in (2, 3) or not all(_number(part) for part in value):
-        raise bad(f"{at}: a position needs two or three finite numbers.")
+        raise refused(at, "a position needs two or three finite numbers")
     if abs(value[0]) > 180 or abs(value[1]) > 90:
-        raise bad(f"{at}: longitudes lie within ±180 and latitudes within ±90 degrees.")
+        raise refused(at, "longitudes lie within ±180 and latitudes within ±90 degrees")
     return left - 1

@@ -11,6 +11,7 @@ from bocage_kit.problems import Problem
 
 from bocage_catalogue import areas, cql2_sql, cql2_text, moments
 from bocage_catalogue.conditions import Part, Search, SortKey
+from bocage_catalogue.fields import DEFAULT
 
 _COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
@@ -36,7 +37,7 @@ def invalid(detail: str) -> Problem:
     return Problem(400, "invalid-request", detail)
 
 
-def decoded(text: str, name: str) -> Any:
+def decoded(text: str | bytes, name: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -93,7 +94,7 @@ def look_of_parameters(given: Mapping[str, Any]) -> Look:
         "exclude": [part[1:] for part in fields if part.startswith("-")],
     }
     members = {name: given.get(name) for name in ("limit", "token", "explain")}
-    return look_of_body({**members, "fields": chosen})
+    return look_of_body({**members, "fields": {side: names for side, names in chosen.items() if names}})
 
 
 def look_of_body(body: Mapping[str, Any]) -> Look:
@@ -114,6 +115,8 @@ def look_of_body(body: Mapping[str, Any]) -> Look:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise invalid(f"fields.{side} must be a list of names.")
         chosen.append(frozenset(names) - {""})
+    if chosen[1] and not chosen[0] and "include" in fields:
+        chosen[0] = DEFAULT - chosen[1]  # asked for by name, and left empty
     return Look(min(limit or LIMIT, MOST_ITEMS), token or None, chosen[0], chosen[1], bool(explain))
 
 
@@ -121,7 +124,6 @@ def _names(body: Mapping[str, Any], member: str, most: int) -> tuple[str, ...] |
     value = body.get(member)
     if value is None:
         return None
-    value = [value] if isinstance(value, str) else value  # as many clients write one
     if not isinstance(value, list) or not all(isinstance(name, str) and "\0" not in name for name in value):
         raise invalid(f"{member} must be a list of ids.")
     if len(value) > most:

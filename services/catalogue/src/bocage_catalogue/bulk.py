@@ -128,7 +128,9 @@ class Batch:
             if result["status"] < 400:
                 result.pop("unchanged", None)
                 result |= {"status": 424, "code": "not-written", "detail": "Others of the request were refused."}
-        more = f" {len(faults)} of {len(self.results)} items are at fault: see results." if len(self.results) > 1 else ""
+        more = (
+            f" {len(faults)} of {len(self.results)} items are at fault: see results." if len(self.results) > 1 else ""
+        )
         name = first["id"] if first["id"] is not None else f"number {first['index']}"
         return Problem(
             400 if 400 in statuses else first["status"],

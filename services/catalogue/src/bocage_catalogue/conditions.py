@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from bocage_kit.audience import names_of, sees_everything
@@ -87,25 +88,30 @@ def _parts(at: str, node: Any) -> Iterator[Part]:
         yield Part(at, node)
 
 
-def clauses(search: Search, known: Known, arguments: Arguments) -> list[Clause]:
-    """What an item must be, one by one. Raises Problem 400 for what makes no sense."""
-    found: list[Clause] = []
+def clauses(search: Search, known: Known, arguments: Arguments, most: int | None = None) -> list[Clause]:
+    """What an item must be, one by one, or the first of it. Raises Problem 400 for what makes no sense."""
+    return list(islice(_clauses(search, known, arguments), most))
 
-    def add(name: str, sql: str, at: str | None = None) -> None:
-        found.append(Clause(name, at or name, sql))
 
+def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Clause]:
     if search.collections is not None:
         if len(search.collections) == 1:
             # As an equality it lets the index of one collection give the order.
-            add("collections", f"f.collection = {arguments.add(search.collections[0], 'text')}")
+            yield Clause("collections", "collections", f"f.collection = {arguments.add(search.collections[0], 'text')}")
         else:
-            add("collections", f"f.collection = any({arguments.add(list(search.collections), 'text[]')})")
+            yield Clause(
+                "collections", "collections", f"f.collection = any({arguments.add(list(search.collections), 'text[]')})"
+            )
     if search.ids is not None:
-        add("ids", f"f.id = any({arguments.add(list(search.ids), 'text[]')})")
+        yield Clause("ids", "ids", f"f.id = any({arguments.add(list(search.ids), 'text[]')})")
     if search.bbox is not None:
-        add("bbox", " or ".join(_meets(areas.outline(part), "bbox", arguments) for part in areas.boxes(search.bbox)))
+        yield Clause(
+            "bbox",
+            "bbox",
+            " or ".join(_meets(areas.outline(part), "bbox", arguments) for part in areas.boxes(search.bbox)),
+        )
     if search.intersects is not None:
-        add("intersects", _meets(search.intersects, "intersects", arguments))
+        yield Clause("intersects", "intersects", _meets(search.intersects, "intersects", arguments))
     if search.period is not None:
         start, end = search.period
         sides = []
@@ -113,20 +119,20 @@ def clauses(search: Search, known: Known, arguments: Arguments) -> list[Clause]:
             sides.append(f"f.datetime <= {arguments.add(end, 'timestamptz')}")
         if start is not None:
             sides.append(f"f.end_datetime >= {arguments.add(start, 'timestamptz')}")
-        add("datetime", " and ".join(sides))
+        yield Clause("datetime", "datetime", " and ".join(sides))
     if search.terms:
         asked = arguments.add(list(search.terms), "text[]")
         written = "f.content -> 'properties' ?| '{title,description,keywords}'"  # what the index covers
-        add("q", f"{written} and catalogue.words(f.content) @@ catalogue.asked_words({asked})")
+        yield Clause("q", "q", f"{written} and catalogue.words(f.content) @@ catalogue.asked_words({asked})")
     compiler = cql2_sql.Compiler(known, arguments)
     for part in search.conditions:
         for one in _parts(part.at, part.node):
-            add(part.at.split("[")[0].split(".")[0], compiler.condition(one.node, one.at), one.at)
-    return found
+            name = part.at.split("[")[0].split(".")[0]
+            yield Clause(name, one.at, compiler.condition(one.node, one.at))
 
 
 def _meets(geometry: dict[str, Any], at: str, arguments: Arguments) -> str:
-    area = f"catalogue.area({arguments.add(areas.geometry(geometry, at), 'text')}, {arguments.add(at, 'text')})"
+    area = arguments.area(areas.geometry(geometry, at), at, plain=areas.is_plain(geometry))
     return f"public.st_intersects(f.geometry, {area})"
 
 

@@ -27,9 +27,9 @@ from bocage_catalogue.kinds import (
     plain,
     presence,
     reading,
-    refused,
 )
 from bocage_catalogue.moments import Span
+from bocage_catalogue.refusals import refused
 from bocage_catalogue.sql_arguments import Arguments
 
 DEPTH = 40
@@ -81,6 +81,20 @@ ARRAYS = {
     "a_equals": "({0} @> {1} and {0} <@ {1})",
     "a_overlaps": "catalogue.overlapping({0}, {1})",
 }
+
+
+class End:
+    """An end of a span: its SQL is made when it is needed, since not every relation asks for all four."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self._make, self._made = make, ""
+
+    def __str__(self) -> str:
+        self._made = self._made or self._make()
+        return self._made
+
+
+_FOREVER = (End(lambda: "'-infinity'::timestamptz"), End(lambda: "'infinity'::timestamptz"))
 _LOGIC = ("and", "or", "not")
 _OTHERS = ("between", "in", "like", "isnull")
 _TEXTS = {"casei": "lower({0})", "accenti": "catalogue.unaccented({0})"}
@@ -92,10 +106,10 @@ class Operand:
     """A value in SQL: of one kind when it was made, of those that are known when it is a property."""
 
     kinds: frozenset[str]
-    sql: str = ""
+    sql: str | End = ""
     name: str | None = None
     text: str | None = None  # of a literal
-    span: tuple[str, str] | None = None
+    span: tuple[End, End] | None = None
 
 
 def check_size(node: Any, at: str = "filter") -> None:
@@ -206,7 +220,7 @@ class Compiler:
 
     def _temporal(self, operator: str, arguments: list[Any], at: str, depth: int) -> str:
         self._count(arguments, 2, operator, at)
-        spans: list[str] = []
+        spans: list[End] = []
         for n, node in enumerate(arguments):
             place = f"{at}.args[{n}]"
             spans += self._span(self._value(node, place, depth + 1), place)
@@ -252,7 +266,8 @@ class Compiler:
         if isinstance(node, bool):
             return Operand(frozenset((BOOLEAN,)), "true" if node else "false")
         if isinstance(node, str):
-            return Operand(frozenset((TEXT,)), self._arguments.add(_bound(node, at), "text"), text=node)
+            text = str(_bound(node, at))
+            return Operand(frozenset((TEXT,)), End(lambda: self._arguments.add(text, "text")), text=text)
         if isinstance(node, int | float):
             return Operand(frozenset((NUMBER,)), self._arguments.add(_bound(node, at), "numeric"))
         if isinstance(node, dict):
@@ -297,28 +312,28 @@ class Compiler:
         return Operand(kinds, name=name)
 
     def _instants(self, span: Span) -> Operand:
-        low = self._instant(span.start, "'-infinity'")
-        high = low if span.start == span.end else self._instant(span.end, "'infinity'")
-        return Operand(frozenset((MOMENT,)), low, span=(low, high))
+        low = self._instant(span.start)
+        return Operand(frozenset((MOMENT,)), span=(low, low if span.start == span.end else self._instant(span.end)))
 
-    def _instant(self, value: datetime | None, otherwise: str) -> str:
-        return f"{otherwise}::timestamptz" if value is None else self._arguments.add(value, "timestamptz")
+    def _instant(self, value: datetime | None) -> End:
+        return End(lambda: self._arguments.add(value, "timestamptz"))
 
     def _interval(self, node: Mapping[str, Any], at: str, depth: int) -> Operand:
         ends = node["interval"]
         if not isinstance(ends, list) or len(ends) != 2:
             raise refused(at, "an interval has a start and an end")
-        sides, fixed = [], []
+        sides: list[End] = []
+        fixed: list[datetime | None] = []
         for n, end in enumerate(ends):
             place = f"{at}.interval[{n}]"
             if end == "..":
-                sides.append("'infinity'::timestamptz" if n else "'-infinity'::timestamptz")
+                sides.append(_FOREVER[n])
                 continue
             if isinstance(end, str):
                 span = moments.instant_or_day(end, place)
                 side = span.end if n else span.start
                 fixed.append(side)
-                sides.append(self._instant(side, "null"))
+                sides.append(self._instant(side))
                 continue
             operand = self._value(end, place, depth + 1)
             if "interval" in operand.kinds:
@@ -326,23 +341,24 @@ class Compiler:
             sides.append(self._span(operand, place)[n])
         if len(fixed) == 2 and fixed[0] is not None and fixed[1] is not None and fixed[0] > fixed[1]:
             raise refused(at, "the interval ends before it starts")
-        return Operand(frozenset(("interval",)), sides[0], span=(sides[0], sides[1]))
+        return Operand(frozenset(("interval",)), span=(sides[0], sides[1]))
 
-    def _span(self, operand: Operand, at: str) -> tuple[str, str]:
+    def _span(self, operand: Operand, at: str) -> tuple[End, End]:
         if operand.span is not None:
             return operand.span
         if operand.text is not None:
             found = self._instants(moments.instant_or_day(operand.text, at)).span
             assert found is not None
             return found
-        moment = self._as(operand, MOMENT, at)
+        self._check_kind(operand, MOMENT, at)
+        moment = End(lambda: self._as(operand, MOMENT, at))
         return moment, moment
 
     def _areas(self, node: Any, at: str, *, collections: bool) -> list[str]:
         """A geometry in parts that are searched one by one: a box across the antimeridian has two."""
         if isinstance(node, dict) and set(node) == {"bbox"}:
             return [
-                f"catalogue.area({self._arguments.add(areas.geometry(areas.outline(part), at), 'text')}, '')"
+                self._arguments.area(areas.geometry(areas.outline(part), at), at, plain=True)
                 for part in areas.boxes(areas.box(node["bbox"], f"{at}.bbox"))
             ]
         return [self._whole(node, at, collections=collections)]
@@ -358,18 +374,19 @@ class Compiler:
         text = areas.geometry(node, at)
         if node["type"] == "GeometryCollection" and not collections:
             raise refused(at, "a collection of geometries goes with s_intersects and s_disjoint only")
-        return f"catalogue.area({self._arguments.add(text, 'text')}, {self._arguments.add(at, 'text')})"
+        return self._arguments.area(text, at, plain=areas.is_plain(node))
 
     # -- kinds ---------------------------------------------------------------------------------------------------
 
     def _as(self, operand: Operand, kind: str, at: str) -> str:
         """An operand read as one kind. Raises Problem 400 when it never is."""
-        if operand.name is not None:
-            if kind in operand.kinds or (kind == MOMENT and TEXT in operand.kinds and operand.name not in COLUMNS):
-                return reading(operand.name, kind, self._arguments)
-        elif kind in operand.kinds and operand.sql:
-            return operand.sql
-        raise refused(at, f"{self._called(operand)}, where {_NAMES[kind]} is needed")
+        self._check_kind(operand, kind, at)
+        return str(operand.sql) if operand.name is None else reading(operand.name, kind, self._arguments)
+
+    def _check_kind(self, operand: Operand, kind: str, at: str) -> None:
+        written = kind == MOMENT and TEXT in operand.kinds and operand.name is not None and operand.name not in COLUMNS
+        if not (written or (kind in operand.kinds and operand.span is None)):
+            raise refused(at, f"{self._called(operand)}, where {_NAMES[kind]} is needed")
 
     @staticmethod
     def _called(operand: Operand) -> str:
@@ -394,9 +411,9 @@ class Compiler:
         if kind != MOMENT:
             return f"({self._as(left, kind, at)} {operator} {self._as(right, kind, at)})"
         (low, high), (other_low, other_high) = self._span(left, at), self._span(right, at)
-        if low == high and other_low != other_high:
+        if low is high and other_low is not other_high:
             return _AGAINST_DAY[operator].format(x=low, low=other_low, high=other_high)
-        if low != high and other_low == other_high:
+        if low is not high and other_low is other_high:
             return _AGAINST_DAY[_MIRRORED[operator]].format(x=other_low, low=low, high=high)
         return f"({low} {operator} {other_low})"
 

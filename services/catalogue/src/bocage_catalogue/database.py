@@ -60,7 +60,8 @@ def refused(error: asyncpg.exceptions.PostgresError) -> Problem:
     if isinstance(error, asyncpg.QueryCanceledError):
         return Problem(503, "too-slow", "The search took too long; narrow it by collection, area or time.")
     if isinstance(error, asyncpg.RaiseError):
-        return Problem(400, "invalid-request", str(error).splitlines()[0][:300])
+        at = getattr(error, "detail", None)
+        return Problem(400, "invalid-request", str(error).splitlines()[0][:300], **({"at": at} if at else {}))
     state = str(getattr(error, "sqlstate", ""))
     if state.startswith(("08", "53", "55", "57", "58")):
         return unavailable()
@@ -99,6 +100,8 @@ class Database:
             "pgstac.context_stats_ttl": "0 seconds",
             "plan_cache_mode": "force_custom_plan",
             "statement_timeout": "30s",
+            # To start workers takes longer than most searches, and they take the cores of other callers.
+            "max_parallel_workers_per_gather": "0",
         }
         writing = {**common, "statement_timeout": "60s", "lock_timeout": "20s"}
         dsn = asyncpg_url(url)

@@ -8,14 +8,16 @@ from typing import Any
 
 from bocage_kit.problems import Problem
 from bocage_kit.store import BadKey, key_of
-from pydantic import BaseModel, ValidationError
-from stac_pydantic import Collection, Item
 
+from bocage_catalogue import language, wkb
 from bocage_catalogue.present import (
     AUTHENTICATION,
     PROJECTION,
     PROJECTION_WITH_EPSG,
     SCHEME_NAME,
+    STORAGE,
+    STORAGE_NAME,
+    TERMS_FIELD,
     declare,
     without_epsg,
 )
@@ -25,6 +27,14 @@ Document = dict[str, Any]
 STAC_VERSION = "1.1.0"
 # What stores, lays out and reads an object descends into it.
 DEEPEST = 64
+# Members, what they are, and what they hold.
+_SHAPE: tuple[tuple[str, type, type | None], ...] = (
+    ("properties", dict, None),
+    ("assets", dict, dict),
+    ("item_assets", dict, dict),
+    ("links", list, dict),
+    ("stac_extensions", list, str),
+)
 _ID = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
@@ -43,19 +53,31 @@ def check_id(name: Any, what: str) -> str:
     return name
 
 
-def _check_model(model: type[BaseModel], document: Document, what: str) -> None:
-    try:
-        model.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or what
-        raise bad(f"The {what} is not valid STAC: {place}: {first['msg']}") from error
+def _check_version(document: Document) -> None:
     if document.get("stac_version") != STAC_VERSION:
         raise bad(f"stac_version must be {STAC_VERSION}.")
 
 
+def check_shape(document: Any, what: str) -> None:
+    """Raises Problem 400 unless the members that are read before all is validated are what they should be."""
+    if not isinstance(document, dict):
+        raise bad(f"The body must be an {what}." if what == "item" else f"The body must be a {what}.")
+    for name, kind, inner in _SHAPE:
+        member = document.get(name)
+        if member is None:
+            continue
+        if not isinstance(member, kind):
+            raise bad(f"{name} must be {'a list' if kind is list else 'an object'}.")
+        among: Any = member.values() if isinstance(member, dict) else member
+        if inner is not None and not all(isinstance(part, inner) for part in among):
+            raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
+    for holder in (document, document.get("properties") or {}):
+        if not isinstance(holder.get("auth:schemes", {}), dict):
+            raise bad("auth:schemes must be an object.")
+
+
 def check_item(document: Document, collection: str, name: str | None) -> str:
-    """The id of a valid item; `name` is the one in the path. Raises Problem 400."""
+    """The id of what is an item of `collection`; `name` is the one in the path. Raises Problem 400."""
     if document.get("type") != "Feature":
         raise bad("An item's type must be Feature.")
     found = check_id(document.get("id"), "item")
@@ -63,10 +85,14 @@ def check_item(document: Document, collection: str, name: str | None) -> str:
         raise bad(f"The item's id {found} is not that of the path, {name}.")
     if document.get("collection") not in (None, collection):
         raise bad(f"The item's collection is not that of the path, {collection}.")
-    _check_model(Item, document, "item")
+    _check_version(document)
+    return found
+
+
+def check_place(document: Document) -> None:
+    """Raises Problem 400 unless a valid item lies somewhere on Earth."""
     _check_geometry(document.get("geometry"))
     _check_bbox(document.get("bbox"))
-    return found
 
 
 def check_collection(document: Document, name: str | None) -> str:
@@ -76,23 +102,7 @@ def check_collection(document: Document, name: str | None) -> str:
     found = check_id(document.get("id"), "collection")
     if name is not None and found != name:
         raise bad(f"The collection's id {found} is not that of the path, {name}.")
-    _check_model(Collection, document, "collection")
-    return found
-
-
-def _positions(geometry: Any) -> list[list[Any]]:
-    if not isinstance(geometry, dict):
-        return []
-    if geometry.get("type") == "GeometryCollection":
-        return [p for inner in geometry.get("geometries", ()) for p in _positions(inner)]
-    found: list[list[Any]] = []
-    waiting = [geometry.get("coordinates")]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list) and node and not isinstance(node[0], list):
-            found.append(node)
-        elif isinstance(node, list):
-            waiting.extend(node)
+    _check_version(document)
     return found
 
 
@@ -101,7 +111,7 @@ def _number(value: Any) -> bool:
 
 
 def _check_geometry(geometry: Any) -> None:
-    positions = _positions(geometry)
+    positions = list(wkb.positions(geometry)) if isinstance(geometry, dict) else []
     if not positions:
         raise bad("The item needs a geometry with at least one position.")
     for position in positions:
@@ -128,13 +138,20 @@ def undress(document: Document) -> Document:
     if made.get("type") == "Feature":
         holder = made["properties"] = dict(made.get("properties") or {})
     epsg = without_epsg(holder) if holder is not made else False
-    schemes = dict(holder.get("auth:schemes") or {})
-    if schemes.pop(SCHEME_NAME, None) is not None:
-        if schemes:
-            holder["auth:schemes"] = schemes
-        else:
-            del holder["auth:schemes"]
-            _undeclare(made, AUTHENTICATION)
+    holder.pop(TERMS_FIELD, None)
+    if language.native(holder):
+        _undeclare(made, language.EXTENSION)
+    for member, own, extension in (
+        ("auth:schemes", SCHEME_NAME, AUTHENTICATION),
+        ("storage:schemes", STORAGE_NAME, STORAGE),
+    ):
+        schemes = dict(holder.get(member) or {})
+        if schemes.pop(own, None) is not None:
+            if schemes:
+                holder[member] = schemes
+            else:
+                del holder[member]
+                _undeclare(made, extension)
     assets = made.get("assets")
     if isinstance(assets, dict):
         made["assets"] = {}
@@ -142,11 +159,12 @@ def undress(document: Document) -> Document:
             bare = dict(asset) if isinstance(asset, dict) else asset
             if isinstance(bare, dict):
                 epsg |= without_epsg(bare)
-                refs = bare.get("auth:refs")
-                if isinstance(refs, list) and SCHEME_NAME in refs:
-                    bare["auth:refs"] = [ref for ref in refs if ref != SCHEME_NAME]
-                    if not bare["auth:refs"]:
-                        del bare["auth:refs"]
+                for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
+                    refs = bare.get(member)
+                    if isinstance(refs, list) and own in refs:
+                        bare[member] = [ref for ref in refs if ref != own]
+                        if not bare[member]:
+                            del bare[member]
             made["assets"][name] = bare
     if epsg:
         declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)

@@ -1,4 +1,4 @@
-"""Entity tags: `"<revision>-<digest>"`, the revision that writes compare and a digest of the bytes that one caller got."""
+"""Entity tags: `"<revision>-<digest>"`, the revision that writes compare and a digest of the bytes that were sent."""
 
 from __future__ import annotations
 

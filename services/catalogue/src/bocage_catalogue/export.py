@@ -176,10 +176,7 @@ async def _exported(
 ) -> Response:
     identity, database = caller(request), database_of(request)
     format_ = chosen(name, request.headers.get("accept", ""))
-    headers = {
-        "Content-Disposition": f'attachment; filename="{file_name(search.collections, format_)}"',
-        "Vary": "Accept",
-    }
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(search.collections, format_)}"'}
     if request.scope.get(HEAD):
         told = Response(media_type=format_.media_type, headers=headers)
         del told.headers["content-length"]  # nobody has counted

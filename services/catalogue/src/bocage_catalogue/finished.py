@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 import orjson
+from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
@@ -22,15 +23,16 @@ from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
 from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
 from bocage_catalogue.places import Matched, Place
 from bocage_catalogue.present import Document
-from bocage_catalogue.visibility import CollectionRow
+from bocage_catalogue.visibility import COLLECTION_SQL, CollectionRow, collections_arguments
 
 _log = logging.getLogger("bocage.catalogue")
 
-_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES = (bytes([n]) for n in range(1, 7))
+_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES, _TERMS = (bytes([n]) for n in range(1, 8))
 _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
@@ -40,6 +42,7 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 # What a page says of each item; `body` is fetched of those that are on it.
 _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
     case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
+_AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
 _PIECE = 100
 MOST_BYTES = 16 * 1024 * 1024
@@ -48,9 +51,15 @@ select collection as in_collection, id as item, licences, audience, revision, hr
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
-_ITEM = f"""{_WRITTEN} and (
-    $3 or audience = 'public' or owner = $4 or (audience = 'organisation' and organisation = $5) or shared && $6)
-"""
+# One item and its collection, if both are seen.
+_ITEM = f"""
+select f.collection as in_collection, f.id as item, f.licences, f.audience, f.revision, f.hrefs, f.laid_out, f.body,
+       case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now, c.title, c.rights
+from catalogue.finished_item f join ({COLLECTION_SQL}) c on c.id = f.collection
+where f.id = $7 and f.collection = $6 and (
+    $8 or f.audience = 'public' or f.owner = $2 or (f.audience = 'organisation' and f.organisation = $3)
+    or f.shared && $5)
+"""  # noqa: S608 - SQL of our own
 
 
 class Row(Protocol):
@@ -70,27 +79,37 @@ class Page:
     next: str | None
     previous: str | None
     matched: Matched | None
+    explained: Document | None = None
 
 
 def _json(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME])
-_SCHEMES_TEXT = b', "auth:schemes": ' + _json({present.SCHEME_NAME: dict(present.API_KEY)})
-_DECLARED_TEXT = _json(present.AUTHENTICATION)
+_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME]) + b', "storage:refs": ' + _json([present.STORAGE_NAME])
+_DECLARED_TEXT = _json(present.AUTHENTICATION) + b", " + _json(present.STORAGE)
+_TERMS_TEXT: dict[bool | None, bytes] = {
+    None: b"",
+    True: b', "bocage:terms_accepted": true',
+    False: b', "bocage:terms_accepted": false',
+}
+
+
+def _schemes_text(base: str) -> bytes:
+    schemes = {present.SCHEME_NAME: dict(present.API_KEY)}, {present.STORAGE_NAME: present.storage_scheme(base)}
+    return b', "auth:schemes": ' + _json(schemes[0]) + b', "storage:schemes": ' + _json(schemes[1])
 
 
 async def item_row(
-    database: Database, identity: Identity, rows: Mapping[str, CollectionRow], collection: str, name: str
-) -> Row | None:
-    """One item, if the caller sees it and its collection."""
-    holder = rows.get(collection)
-    if holder is None or not holder.visible:
+    database: Database, identity: Identity, collection: str, name: str
+) -> tuple[Row, CollectionRow] | None:
+    """One item and its collection, if the caller sees both."""
+    if "\0" in collection or "\0" in name:
         return None
+    seen = collections_arguments(identity)
     async with database.reading() as connection:
-        found: list[Row] = await connection.fetch(_ITEM, name, collection, *eyes(identity))
-    return found[0] if found else None
+        found = await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity))
+    return (found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True)) if found else None
 
 
 async def keep_finishing(database: Database) -> None:
@@ -117,11 +136,18 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
     """What is known of the properties that a search asks for: what is registered, or else all that there is."""
     known = await registry.quick(connection, identity, unseen, properties(search))
+    arguments = Arguments()
     try:
-        where(search, known, Arguments())
+        where(search, known, arguments)
         ordering.keys(search.sortby, known)
     except Problem:
-        return await registry.thorough(connection, identity, unseen)
+        known, arguments = await registry.thorough(connection, identity, unseen), Arguments()
+        where(search, known, arguments)
+        ordering.keys(search.sortby, known)
+    if arguments.areas:
+        # Apart: within the condition it might never come to look at them.
+        texts, places_ = zip(*arguments.areas, strict=True)
+        await connection.execute(_AREAS, list(texts), list(places_))
     return known
 
 
@@ -132,6 +158,8 @@ async def page(
     search: Search,
     most: int,
     token: str | None = None,
+    *,
+    explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
@@ -155,6 +183,7 @@ async def page(
             matched = Matched(len(found))
         elif matched is None:
             matched = await counted(connection, identity, unseen, search, known)
+        told = await explained(connection, identity, unseen, search, known) if explain else None
 
     def linked(row: Row, *, back: bool) -> str:
         values = tuple(row[f"k{n}"] for n in range(len(keys)))
@@ -165,6 +194,7 @@ async def page(
         linked(found[-1], back=False) if found and (more or backwards) else None,
         linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
         matched,
+        told,
     )
 
 
@@ -213,51 +243,54 @@ async def _fetched(connection: Connection, sql: str, arguments: Arguments, most:
 class Layout:
     """How one caller is shown finished items; decisions are made once for all items under the same licences."""
 
-    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow]) -> None:
-        self._identity, self._rows = identity, rows
+    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en") -> None:
+        self._identity, self._rows, self._tongue = identity, rows, tongue
         self._base = _json(identity.public_base.rstrip("/"))[1:-1]
         self._internal = identity.has("service:assets")
-        self._decided: dict[tuple[str, str, str], tuple[bool, bytes]] = {}
+        self._schemes = _schemes_text(identity.public_base)
+        self._decided: dict[tuple[str, str, str], tuple[bool, bytes, bytes]] = {}
 
     def text(self, row: Row) -> bytes:
         """The item as the caller sees it, as JSON."""
         sheet: Row = row["now"] or row
         if not sheet["laid_out"] or self._internal:
             return orjson.dumps(self.document(row))
-        gated, licences = self._decision(row)
+        gated, licences, terms = self._decision(row)
         body: bytes = sheet["body"]
         if gated:
             body = (
                 body.replace(_REFS, _REFS_TEXT)
-                .replace(_SCHEMES, _SCHEMES_TEXT)
+                .replace(_SCHEMES, self._schemes)
                 .replace(_DECLARED, b", " + _DECLARED_TEXT)
                 .replace(_DECLARED_ALONE, _DECLARED_TEXT)
             )
         else:
             body = body.translate(None, _OF_AUTHENTICATION)
-        return body.replace(_LICENCES, licences).replace(_BASE, self._base)
+        return body.replace(_LICENCES, licences).replace(_TERMS, terms).replace(_BASE, self._base)
 
     def document(self, row: Row) -> Document:
         """The same as a document."""
         sheet: Row = row["now"] or row
         body: bytes = sheet["body"]
         if sheet["laid_out"]:
-            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES).replace(_BASE, self._base)
+            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES + _TERMS).replace(_BASE, self._base)
         stored: Document = orjson.loads(body)
         for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
-        return present.item(stored, self._rights(row), self._identity)
+        return present.item(stored, self._rights(row), self._identity, self._tongue)
 
     def _rights(self, row: Row) -> Document:
         return self._rows[row["in_collection"]].rights if row["in_collection"] in self._rows else {}
 
-    def _decision(self, row: Row) -> tuple[bool, bytes]:
+    def _decision(self, row: Row) -> tuple[bool, bytes, bytes]:
         key = (row["in_collection"], row["licences"], row["audience"])
         if key not in self._decided:
             rights, stated = self._rights(row), {"properties": orjson.loads(row["licences"])}
-            links = present.licence_links(self._identity.public_base, item_licences(rights, stated))
+            licences = item_licences(rights, stated)
+            links = present.licence_links(self._identity.public_base, licences)
             self._decided[key] = (
                 present.is_gated(self._identity, licences_of(rights, stated), row["audience"]),
                 b"".join(b", " + _json(link) for link in links),
+                _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
             )
         return self._decided[key]

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from bocage_kit.audience import SHARED_FIELD
 from bocage_kit.problems import Problem
 
+from bocage_catalogue.refusals import refused
 from bocage_catalogue.sql_arguments import Arguments
 
 TEXT, NUMBER, BOOLEAN, MOMENT, ARRAY, OBJECT, GEOMETRY = (
@@ -86,11 +87,6 @@ class Known:
             400, "unknown-property", f"{at}: no item that you see has the property {name!r}.{meant}",
             at=at, property=name, suggestions=close,
         )  # fmt: skip
-
-
-def refused(at: str, why: str) -> Problem:
-    """A condition that makes no sense, and where."""
-    return Problem(400, "invalid-request", f"{at}: {why}.", at=at)
 
 
 def secret(at: str) -> Problem:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bocage_kit.problems import Problem
+from bocage_catalogue.refusals import refused
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?(Z|z|[+-]\d\d:\d\d)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -23,10 +23,6 @@ class Span:
     end: datetime | None
 
 
-def bad(detail: str) -> Problem:
-    return Problem(400, "invalid-request", detail)
-
-
 def instant(text: str, at: str) -> datetime:
     """An instant with its offset. Raises Problem 400."""
     found = _INSTANT.fullmatch(text)
@@ -37,7 +33,7 @@ def instant(text: str, at: str) -> datetime:
             return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{zone}").astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise bad(f"{at}: {text[:60]!r} is not an RFC 3339 instant such as 2024-05-01T10:30:00Z.")
+    raise refused(at, f"{text[:60]!r} is not an RFC 3339 instant such as 2024-05-01T10:30:00Z")
 
 
 def day(text: str, at: str) -> Span:
@@ -49,7 +45,7 @@ def day(text: str, at: str) -> Span:
             pass
         else:
             return Span(start, start + _LAST)
-    raise bad(f"{at}: {text[:60]!r} is not a date such as 2024-05-01.")
+    raise refused(at, f"{text[:60]!r} is not a date such as 2024-05-01")
 
 
 def instant_or_day(text: str, at: str) -> Span:
@@ -67,8 +63,8 @@ def period(text: str) -> tuple[datetime | None, datetime | None]:
         found = instant(text, "datetime")
         return found, found
     if len(parts) != 2 or (parts[0] in _OPEN and parts[1] in _OPEN):
-        raise bad("datetime must be an instant or start/end, with an instant at one end at least.")
+        raise refused("datetime", "it must be an instant or start/end, with an instant at one end at least")
     start, end = (None if part in _OPEN else instant(part, "datetime") for part in parts)
     if start is not None and end is not None and start > end:
-        raise bad("datetime ends before it starts.")
+        raise refused("datetime", "it ends before it starts")
     return start, end

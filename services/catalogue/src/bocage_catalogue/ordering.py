@@ -13,7 +13,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bocage_catalogue.conditions import Arguments, SortKey
-from bocage_catalogue.kinds import BOOLEAN, COLUMNS, MOMENT, NUMBER, SCALARS, TEXT, Known, reading, refused
+from bocage_catalogue.kinds import BOOLEAN, COLUMNS, MOMENT, NUMBER, SCALARS, TEXT, Known, reading
+from bocage_catalogue.refusals import refused
 
 # Longer texts are sorted by their beginning, so that places in the order stay small.
 _LONGEST = 200
@@ -102,11 +103,18 @@ def order(ordered: Sequence[Key], sql: Sequence[str], *, backwards: bool, first_
 
 
 def beyond(
-    ordered: Sequence[Key], sql: Sequence[str], values: Sequence[Any], arguments: Arguments, *, backwards: bool
+    ordered: Sequence[Key],
+    sql: Sequence[str],
+    values: Sequence[Any],
+    arguments: Arguments,
+    *,
+    backwards: bool,
+    first_has_value: bool,
 ) -> str:
-    """What comes after a place in the order, or before it. The first key has a value here, or is left out."""
+    """What comes after a place in the order, or before it."""
     descending = {key.descending for key in ordered}
-    if len(descending) == 1 and all(key.always for key in ordered[1:]):
+    has_value = ordered[0].always or first_has_value
+    if len(descending) == 1 and has_value and all(key.always for key in ordered[1:]):
         sign = "<" if ordered[0].descending != backwards else ">"
         bounds = ", ".join(_bound(key, value, arguments) for key, value in zip(ordered, values, strict=True))
         return f"({', '.join(sql)}) {sign} ({bounds})"
@@ -132,7 +140,11 @@ def parts(
     """The condition and the order of each part of what is searched through, first to last."""
     first, expression = ordered[0], sql[0]
     if first.always:
-        condition = "true" if values is None else beyond(ordered, sql, values, arguments, backwards=backwards)
+        condition = (
+            "true"
+            if values is None
+            else beyond(ordered, sql, values, arguments, backwards=backwards, first_has_value=True)
+        )
         yield condition, order(ordered, sql, backwards=backwards, first_has_value=True)
         return
     rest = ordered[1:], sql[1:]
@@ -143,13 +155,19 @@ def parts(
         yield present, with_value
         yield absent, without
     elif values[0] is None:
-        yield f"{absent} and {beyond(*rest, values[1:], arguments, backwards=backwards)}", without
+        yield (
+            f"{absent} and {beyond(*rest, values[1:], arguments, backwards=backwards, first_has_value=False)}",
+            without,
+        )
         if backwards:
             yield present, with_value
     else:
         # The bound on the first key is said again, by itself, for the index.
         sign = "<=" if first.descending != backwards else ">="
         start = f"{expression} {sign} {_bound(first, values[0], arguments)}"
-        yield f"{start} and {beyond(ordered, sql, values, arguments, backwards=backwards)}", with_value
+        yield (
+            f"{start} and {beyond(ordered, sql, values, arguments, backwards=backwards, first_has_value=True)}",
+            with_value,
+        )
         if not backwards:
             yield absent, without

@@ -10,14 +10,15 @@ from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
 from stac_fastapi.pgstac.types.search import PgstacSearch
-from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import finished
+from bocage_catalogue import fields, finished, language
 from bocage_catalogue.answers import database_of
-from bocage_catalogue.asking import Look, from_body, from_parameters, look_of_body, look_of_parameters
+from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
+from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.etags import tagged
+from bocage_catalogue.explaining import MEMBER
 from bocage_catalogue.paging import page_link, with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
 from bocage_catalogue.visibility import CollectionRow
@@ -25,7 +26,6 @@ from bocage_catalogue.visibility import CollectionRow
 __all__ = ["from_body", "from_parameters", "items_of", "one_item", "search_by_body", "search_by_parameters"]
 
 ESTIMATE = "bocage:numberMatched"
-_ALWAYS = {"id", "collection"}
 
 
 async def found_items(
@@ -38,17 +38,19 @@ async def found_items(
 ) -> Response:
     """Search, and lay out the feature collection with its paging links."""
     identity, database = caller(request), database_of(request)
-    found = await finished.page(database, identity, rows, search, look.limit, look.token)
+    try:
+        async with attended(request):
+            found = await finished.page(database, identity, rows, search, look.limit, look.token, explain=look.explain)
+    except ClientLeft:
+        return Response(status_code=499)  # which nobody reads
     links = [link("root", stac(identity.public_base)), link("self", with_query(request, here), GEOJSON)]
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
             links.append(await page_link(request, here, rel, place))
-    layout = finished.Layout(identity, rows)
-    include, exclude = look.include, look.exclude
-    if include or exclude:
-        kept, dropped = include | _ALWAYS if include else set(), exclude - include
+    layout = finished.Layout(identity, rows, language.of(request))
+    if look.include or look.exclude:
         features = [
-            orjson.dumps(filter_fields(layout.document(row), set(kept), set(dropped)))  # type: ignore[arg-type]
+            orjson.dumps(fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS))
             for row in found.rows
         ]
     else:
@@ -58,6 +60,8 @@ async def found_items(
         about["numberMatched"] = found.matched.number
         if not found.matched.exact:
             about[ESTIMATE] = "estimate"
+    if found.explained is not None:
+        about[MEMBER] = found.explained
     return Response(
         b'{"type":"FeatureCollection","features":[' + b",".join(features) + b"]," + orjson.dumps(about)[1:],
         media_type=GEOJSON,
@@ -67,11 +71,12 @@ async def found_items(
 async def one_item(request: Request, collection_id: str, item_id: str) -> Response:
     """One item, if the caller sees it. Raises Problem 404."""
     identity, database = caller(request), database_of(request)
-    rows = await collection_rows(database, identity)
-    found = await finished.item_row(database, identity, rows, collection_id, item_id)
+    found = await finished.item_row(database, identity, collection_id, item_id)
     if found is None:
         raise not_found(f"Item {collection_id}/{item_id}")
-    return tagged(request, finished.Layout(identity, rows).text(found), found["revision"], GEOJSON)
+    row, holder = found
+    text = finished.Layout(identity, {collection_id: holder}, language.of(request)).text(row)
+    return tagged(request, text, row["revision"], GEOJSON)
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
@@ -98,7 +103,7 @@ async def search_by_body(request: Request, search_request: PgstacSearch) -> Resp
     """A search by POST."""
     identity = caller(request)
     # As it came: what the framework makes of it drops what it does not know.
-    body = orjson.loads(await request.body() or b"{}")
+    body = decoded((await request.body()) or b"{}", "the body")
     search, look = from_body(body), look_of_body(body)
     rows = await collection_rows(database_of(request), identity)
     return await found_items(request, rows, search, look, stac(identity.public_base, "search"))

@@ -10,6 +10,13 @@ class Arguments:
 
     def __init__(self, *given: Any) -> None:
         self.values: list[Any] = list(given)
+        self.areas: list[tuple[str, str]] = []
+
+    def area(self, geojson: str, at: str, *, plain: bool = False) -> str:
+        """A geometry, and where it was asked for; one that is not `plain` may cross itself, which is to be checked."""
+        if not plain:
+            self.areas.append((geojson, at))
+        return f"catalogue.area({self.add(geojson, 'text')}, {self.add(at, 'text')})"
 
     def add(self, value: Any, type_: str) -> str:
         """The place of a value in the statement, such as `$3::text`."""

@@ -15,9 +15,8 @@ from typing import TypeVar
 import asyncpg
 import orjson
 from hydraters import dehydrate
-from plpygis.geometry import Geometry
 
-from bocage_catalogue import documents
+from bocage_catalogue import documents, wkb
 from bocage_catalogue.database import Connection, Contended, Database, attempts, pause
 from bocage_catalogue.present import Document
 
@@ -71,7 +70,7 @@ class StoredItem:
     content: bytes
 
     def line(self) -> bytes:
-        """The row in the text form of COPY. What is escaped in JSON is escaped once more; ids hold nothing to escape."""
+        """The row in the text form of COPY: what JSON escapes is escaped once more; ids and times hold none of it."""
         fields = (self.id, self.collection, self.datetime, self.end_datetime, self.geometry)
         return "\t".join(fields).encode() + b"\t" + self.content.replace(b"\\", b"\\\\") + b"\n"
 
@@ -97,9 +96,9 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
     content = dict(item)
     geometry = content.pop("geometry")
     try:
-        shape = str(Geometry.from_geojson(geometry).ewkb)
-    except Exception as error:  # whatever its reader makes of coordinates that are no such geometry
-        raise documents.bad("geometry: the coordinates are not those of such a geometry.") from error
+        shape = wkb.hexewkb(geometry)
+    except wkb.NotClosed as error:
+        raise documents.bad("geometry: each ring of a polygon must end where it begins.") from error
     content = dehydrate(holder.base, content)
     for name in ("id", "collection", "pgstac:base_item"):
         content.pop(name, None)
@@ -139,7 +138,7 @@ async def copy_in(connection: Connection, holder: Holder, items: Sequence[Stored
 
 
 async def check_single(connection: Connection, holder: Holder, names: Sequence[str]) -> None:
-    """Raises Taken when another partition of the collection has one of the items too: each partition is unique alone."""
+    """Raises Taken when another partition of the collection has one of the items too: each knows its own ids alone."""
     if holder.by_time and await connection.fetchval(
         f"select id from {holder.table} where id = any($1) group by id having count(*) > 1 limit 1",  # noqa: S608 - a name of pgSTAC's
         list(names),

@@ -26,10 +26,6 @@ from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
-CONFORMANCE = [
-    "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
-    "https://api.stacspec.org/v1.0.0/collections/extensions/transaction",
-]
 Change = Callable[[Document], Any]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
@@ -141,9 +137,7 @@ class Writer:
         self,
         request: Request,
         collection_id: CollectionId,
-        mode: Annotated[
-            Mode, Query(description="Of several items: all or none, or each for itself (207).")
-        ] = Mode.ALL,
+        mode: Annotated[Mode, Query(description="Of several items: all or none, or each for itself (207).")] = Mode.ALL,
         method: Annotated[
             Method, Query(description="Of several items: whether one that exists is refused (409) or replaced.")
         ] = Method.INSERT,

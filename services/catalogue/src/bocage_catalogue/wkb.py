@@ -1,0 +1,86 @@
+"""GeoJSON geometries as PostGIS takes them: extended well-known binary, in hexadecimal digits."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+Geometry = dict[str, Any]
+
+_CODES = {
+    "Point": 1,
+    "LineString": 2,
+    "Polygon": 3,
+    "MultiPoint": 4,
+    "MultiLineString": 5,
+    "MultiPolygon": 6,
+    "GeometryCollection": 7,
+}
+_PARTS = {4: "Point", 5: "LineString", 6: "Polygon"}
+_HEIGHT, _REFERENCED, _WGS84 = 0x80000000, 0x20000000, 4326
+
+
+class NotClosed(ValueError):
+    """A ring of a polygon does not end where it begins."""
+
+
+def positions(geometry: Geometry) -> Iterator[list[float]]:
+    """All positions of a geometry."""
+    if geometry["type"] == "GeometryCollection":
+        for inner in geometry["geometries"]:
+            yield from positions(inner)
+        return
+    waiting = [geometry["coordinates"]]
+    while waiting:
+        node = waiting.pop()
+        if node and isinstance(node[0], list):
+            waiting.extend(node)
+        elif node:
+            yield node
+
+
+def hexewkb(geometry: Geometry) -> str:
+    """A valid geometry of longitudes and latitudes. It has heights when all its positions do. Raises NotClosed."""
+    dimensions = 3 if all(len(position) > 2 for position in positions(geometry)) else 2
+    return b"".join(_pieces(geometry, dimensions, outermost=True)).hex()
+
+
+def _pieces(geometry: Geometry, dimensions: int, *, outermost: bool = False) -> Iterator[bytes]:
+    code = _CODES[geometry["type"]]
+    flagged = code | (_HEIGHT if dimensions == 3 else 0)
+    if outermost:
+        yield struct.pack("<BII", 1, flagged | _REFERENCED, _WGS84)
+    else:
+        yield struct.pack("<BI", 1, flagged)
+    if code == 7:
+        inner = geometry["geometries"]
+    elif code in _PARTS:
+        inner = [{"type": _PARTS[code], "coordinates": part} for part in geometry["coordinates"]]
+    elif code == 1:
+        yield _packed([geometry["coordinates"]], dimensions)
+        return
+    elif code == 2:
+        yield _counted(geometry["coordinates"], dimensions)
+        return
+    else:
+        rings = geometry["coordinates"]
+        yield struct.pack("<I", len(rings))
+        for ring in rings:
+            if ring[0][:2] != ring[-1][:2]:
+                raise NotClosed
+            yield _counted(ring, dimensions)
+        return
+    yield struct.pack("<I", len(inner))
+    for part in inner:
+        yield from _pieces(part, dimensions)
+
+
+def _counted(line: list[list[float]], dimensions: int) -> bytes:
+    return struct.pack("<I", len(line)) + _packed(line, dimensions)
+
+
+def _packed(line: list[list[float]], dimensions: int) -> bytes:
+    values = list(chain.from_iterable(position[:dimensions] for position in line))
+    return struct.pack(f"<{len(values)}d", *values)
