@@ -176,12 +176,26 @@ def check_depth(document: Any) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """`value` as pgSTAC keeps it: members that are null are dropped, elements of lists are not."""
-    if isinstance(value, dict):
-        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [without_nulls(inner) for inner in value]
-    return value
+    """`value` as pgSTAC keeps it: members that are null are dropped, elements of lists are not. Shares what is equal."""
+    kept = value
+    if type(value) is dict:
+        for name, inner in value.items():
+            if inner is None:
+                kept = dict(value) if kept is value else kept
+                del kept[name]
+            elif type(inner) is dict or type(inner) is list:
+                bare = without_nulls(inner)
+                if bare is not inner:
+                    kept = dict(value) if kept is value else kept
+                    kept[name] = bare
+    elif type(value) is list:
+        for place, inner in enumerate(value):
+            if type(inner) is dict or type(inner) is list:
+                bare = without_nulls(inner)
+                if bare is not inner:
+                    kept = list(value) if kept is value else kept
+                    kept[place] = bare
+    return kept
 
 
 def _undeclare(document: Document, extension: str) -> None:

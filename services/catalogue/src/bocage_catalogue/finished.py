@@ -97,7 +97,8 @@ async def keep_finishing(database: Database) -> None:
         try:
             async with database.writing() as connection:
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
-                    pause = 0
+                    # Who loads in bulk goes first: until then items are laid out when they are read.
+                    pause = _PAUSE if database.loading else 0
         except (Problem, Contended) as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})

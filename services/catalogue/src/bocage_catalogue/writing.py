@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, Response
 from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, present, storing
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
+from bocage_catalogue.bodies import Body
 from bocage_catalogue.bulk import Method, Mode
 from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.database import Connection, Database
@@ -30,7 +31,7 @@ CONFORMANCE = [
     "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
     "https://api.stacspec.org/v1.0.0/collections/extensions/transaction",
 ]
-Change = Callable[[Document], Any]
+Change = Callable[[Document], Body]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
 
@@ -151,9 +152,10 @@ class Writer:
         collection = await _writable(database, identity, collection_id)
         body = await bodies.body_of(request)
         acceptance = Acceptance(identity, self.store)
-        if isinstance(body, dict) and body.get("type") == "FeatureCollection":
-            batch = bulk.Batch(acceptance, collection, bulk.features_of(body), method is Method.UPSERT)
-            await storing.transaction(database, collection_id, lambda connection: bulk.write(connection, batch, mode))
+        if bulk.is_several(body.document):
+            features = bulk.features_of(body.document)
+            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, body.nulls)
+            await bulk.load(database, batch, mode)
             told = batch.document()
             return answer(told, status=207 if mode is Mode.PARTIAL else 201 if told["created"] else 200)
         made = await run_in_threadpool(acceptance.item, collection, body)
@@ -179,8 +181,8 @@ class Writer:
 
     async def patch_item(self, request: Request, collection_id: CollectionId, item_id: ItemId) -> Response:
         """Change members of an item: a JSON merge patch, or a JSON patch."""
-        patch = await bodies.body_of(request, bodies.PATCHES)
-        return await self._change_item(request, collection_id, item_id, lambda shown: patched(shown, patch))
+        patch = (await bodies.body_of(request, bodies.PATCHES)).document
+        return await self._change_item(request, collection_id, item_id, lambda shown: Body(patched(shown, patch)))
 
     async def delete_item(self, request: Request, collection_id: CollectionId, item_id: ItemId) -> Response:
         """Delete an item and what was uploaded for it."""
@@ -220,8 +222,8 @@ class Writer:
 
     async def patch_collection(self, request: Request, collection_id: CollectionId) -> Response:
         """Change members of a collection: a JSON merge patch, or a JSON patch."""
-        patch = await bodies.body_of(request, bodies.PATCHES)
-        return await self._change_collection(request, collection_id, lambda shown: patched(shown, patch))
+        patch = (await bodies.body_of(request, bodies.PATCHES)).document
+        return await self._change_collection(request, collection_id, lambda shown: Body(patched(shown, patch)))
 
     async def delete_collection(self, request: Request, collection_id: CollectionId) -> Response:
         """Delete a collection with its items and all that was uploaded for them."""
