@@ -55,10 +55,12 @@ _DEFAULTS: Headers = [
     (b"referrer-policy", b"no-referrer"),  # a tile token may stand in the address
 ]
 PREFLIGHT: Headers = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
+    # Credentials are headers that a page must know and send itself: no page writes in another's name.
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"X-API-Key, Access-Key, Secret-Key, Authorization, Content-Type, Range, If-None-Match, Prefer",
+        b"X-API-Key, Access-Key, Secret-Key, Authorization, Content-Type, Range, If-Match, If-None-Match, Prefer,"
+        b" Accept-Language",
     ),
     (b"access-control-max-age", b"86400"),
     (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),

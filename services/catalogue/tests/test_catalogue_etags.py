@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -77,17 +78,14 @@ def test_a_change_of_what_was_changed_since_is_refused(catalogue: Any, verb: str
 
 def test_of_many_writers_with_the_same_tag_one_wins(catalogue: Any) -> None:
     client = catalogue.researcher
-    for round_ in range(5):
-        known = tag(client)
+
+    def write(known: str, number: int) -> int:
+        body = {"properties": {"writer": number, "known": known}}
+        return int(client.patch(ITEM, json=body, headers={"If-Match": known}).status_code)
+
+    for _ in range(5):
         with ThreadPoolExecutor(12) as pool:
-            codes = list(
-                pool.map(
-                    lambda n: client.patch(
-                        ITEM, json={"properties": {"writer": n, "round": round_}}, headers={"If-Match": known}
-                    ).status_code,
-                    range(12),
-                )
-            )
+            codes = list(pool.map(partial(write, tag(client)), range(12)))
         assert sorted(codes) == [200] + [412] * 11
 
 

@@ -192,7 +192,8 @@ def test_a_platform_from_before_is_brought_up_to_date(
     assert len(kept(admin)) == 6
 
 
-EXTENSIONS = [present.PROJECTION, present.PROJECTION_WITH_EPSG, present.AUTHENTICATION, "https://example.org/x"]
+EXTENSIONS = [present.PROJECTION, present.PROJECTION_WITH_EPSG, "https://example.org/x"]
+ODD_EXTENSIONS = [*EXTENSIONS, present.AUTHENTICATION, present.STORAGE]
 HREFS = ["store:collections/scenes/x/image", "https://example.org/x.tif", "s3:bucket:collections/a", "s3://b/k"]
 EASY_WORDS = ["plain", "é ü 日本", "/path", "EPSG:32631", '", "auth:refs": ["', ""]
 ASSET = {
@@ -206,6 +207,7 @@ ODD_ASSET = {
     "bocage:licences": st.sampled_from([["CC-BY-4.0"], ["LicenseRef-Test", "LicenseRef-Other"], [], None]),
     "license": st.sampled_from(["CC-BY-4.0", "other", "cc0-1.0"]),
     "auth:refs": st.sampled_from([["apiKey"], ["oidc"]]),
+    "storage:refs": st.just(["elsewhere"]),
 }
 PROPERTIES = {
     "nested": st.sampled_from([{"a": [1, 2.50, None, {"b": None}]}, 1e30, 12345678901234567890, None]),
@@ -218,6 +220,8 @@ PROPERTIES = {
 ODD_PROPERTIES = {
     "bocage:shared_with": st.sampled_from([["person:ann"], "person:ann", None]),
     "auth:schemes": st.just({"oidc": {"type": "openIdConnect"}}),
+    "storage:schemes": st.just({"elsewhere": {"type": "x", "platform": "https://example.org"}}),
+    "bocage:translations": st.sampled_from([{"fr": {"title": "Le titre"}}, {"fr": {}}, {}]),
 }
 
 
@@ -240,7 +244,8 @@ def items_(odd: bool) -> st.SearchStrategy[dict[str, Any]]:
         {
             "id": st.sampled_from(["one", "a:b(c)", *(["with space", "é", "100%"] if odd else [])]),
             "assets": st.dictionaries(st.sampled_from(names), asset, max_size=3),
-            "stac_extensions": nothing | st.lists(st.sampled_from(EXTENSIONS), max_size=3, unique=True),
+            "stac_extensions": nothing
+            | st.lists(st.sampled_from(ODD_EXTENSIONS if odd else EXTENSIONS), max_size=3, unique=True),
             "links": st.none() | st.lists(links, max_size=3),
             "properties": st.fixed_dictionaries(
                 {}, optional=PROPERTIES | {"title": texts} | (ODD_PROPERTIES if odd else {})
@@ -278,9 +283,10 @@ def test_laid_out_text_equals_the_presented_document(
         stored = hydrate(base, feature["i"], strip_unmatched_markers=True)
         seen[row["laid_out"]] += 1
         for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
-            layout, expected = Layout(identity, rows), present.item(dict(stored), rights, identity)
-            assert orjson.loads(layout.text(row)) == expected
-            assert layout.document(row) == expected
+            for tongue in ("en", "fr"):
+                layout, expected = Layout(identity, rows, tongue), present.item(dict(stored), rights, identity, tongue)
+                assert orjson.loads(layout.text(row)) == expected
+                assert layout.document(row) == expected
 
     check()
     assert seen[False] > 20 if odd else seen[False] == 0, "the way that is meant was walked"

@@ -7,8 +7,11 @@ import itertools
 from typing import Any
 
 import pytest
+from bocage_catalogue.asking import from_body
+from bocage_catalogue.conditions import Search
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import item_row, page
+from bocage_catalogue.places import Matched
 from bocage_catalogue.visibility import CollectionRow
 from bocage_kit.audience import visible
 from bocage_kit.identity import Identity
@@ -42,10 +45,10 @@ def test_who_sees_what_in_sql_is_who_sees_what(database: Any, loader: Loader) ->
     async def look() -> None:
         async with Database.open(database.url("catalogue")) as reading:
             for identity in EYES:
-                found = await page(reading, identity, rows, {}, 1000)
+                found = await page(reading, identity, rows, Search(), 1000)
                 names = {row["item"] for row in found.rows}
                 assert names == {name for name, owned in made.items() if visible(identity, owned)}, identity
-                assert found.matched == len(names)
+                assert found.matched == Matched(len(names))
                 for name in ("i0", "i31", "i77", "i149"):
                     one = await item_row(reading, identity, rows, "scenes", name)
                     assert (one is not None) == (name in names)
@@ -62,11 +65,9 @@ SEARCHES: list[dict[str, Any]] = [
     {"sortby": []},
     {"sortby": [{"field": "datetime", "direction": "asc"}]},
     {"sortby": [{"field": "rank", "direction": "asc"}]},
-    {"sortby": [{"field": "properties.rank", "direction": "desc"}, {"field": "id", "direction": "asc"}]},
-    {"sortby": [{"field": "assets.image.title", "direction": "asc"}]},
+    {"sortby": [{"field": "properties.rank", "direction": "asc"}, {"field": "id", "direction": "desc"}]},
     {"datetime": "2024-05-02T00:00:00Z/.."},
     {"bbox": [-1, -1, 5, 5], "collections": ["scenes", "others"]},
-    {"filter": {"op": "=", "args": [{"property": "assets.image.title"}, "t1"]}, "filter-lang": "cql2-json"},
     {"filter": {"op": "isNull", "args": [{"property": "rank"}]}, "filter-lang": "cql2-json"},
     {"filter": {"op": "or", "args": [{"op": "<", "args": [{"property": "rank"}, 2]},
                                      {"op": "like", "args": [{"property": "id"}, "%5"]}]}},
@@ -79,21 +80,24 @@ def test_pages_are_those_of_pgstac(scattered: Any, search: dict[str, Any]) -> No
     rows = {name: CollectionRow(None, {}, visible=True) for name in ("scenes", "others")}
 
     async def walk() -> int:
-        token, pages = None, 0
+        theirs_from: str | None = None
+        ours_from: str | None = None
+        pages = 0
         async with Database.open(scattered.url("catalogue")) as reading:
             for rel in ("next", "prev"):
                 while True:
-                    asked = {**search, "limit": 4} | ({} if token is None else {"token": token})
-                    theirs = await reading.call("search", asked)
-                    ours = await page(reading, ADMINISTRATOR, rows, asked, 4)
+                    at = {} if theirs_from is None else {"token": theirs_from}
+                    theirs = await reading.call("search", {**search, "limit": 4} | at)
+                    ours = await page(reading, ADMINISTRATOR, rows, from_body(search), 4, ours_from)
                     assert [r["item"] for r in ours.rows] == [f["id"] for f in theirs["features"]]
-                    assert ours.matched == theirs["numberMatched"]
+                    assert ours.matched == Matched(theirs["numberMatched"])
                     links = {x["rel"]: x["href"].split("token=")[1] for x in theirs["links"] if "token=" in x["href"]}
-                    assert {"next": ours.next, "prev": ours.previous} == {"next": None, "prev": None} | links
+                    mine = {"next": ours.next, "prev": ours.previous}
+                    assert {name for name, token in mine.items() if token} == set(links)
                     pages += 1
                     if rel not in links:
                         break
-                    token = links[rel]
+                    theirs_from, ours_from = links[rel], mine[rel]
         return pages
 
     assert asyncio.run(walk()) >= (1 if "ids" in search or search.get("collections") == [] else 2)

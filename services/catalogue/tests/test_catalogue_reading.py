@@ -96,7 +96,7 @@ def test_paging_visits_everything_once_by_get_and_by_post(catalogue: Any) -> Non
 def test_fields_leave_out_and_keep_the_media_type(catalogue: Any) -> None:
     answer = catalogue.anonymous.get("/stac/search", params={"fields": "id,properties.eo:cloud_cover"})
     assert answer.headers["content-type"] == "application/geo+json"
-    assert set(answer.json()["features"][0]) == {"id", "collection", "properties"}
+    assert set(answer.json()["features"][0]) == {"id", "collection", "type", "stac_version", "properties"}
     answer = catalogue.anonymous.post("/stac/search", json={"fields": {"exclude": ["collection", "links", "id"]}})
     assert not {"collection", "links", "id"} & set(answer.json()["features"][0])
 

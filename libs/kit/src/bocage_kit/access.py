@@ -29,7 +29,12 @@ class Access:
     ) -> None:
         self.scope, self.account, self.open, self.links = scope, account, open_, links
 
-    def __call__(self, request: Request) -> Identity | None:
+    async def __call__(self, request: Request) -> Identity | None:
+        # A coroutine that waits for nothing: FastAPI would give a plain function to a thread.
+        return self.check(request)
+
+    def check(self, request: Request) -> Identity | None:
+        """Raises Problem for a caller who may not."""
         if self.open:
             return None
         identity = caller(request)

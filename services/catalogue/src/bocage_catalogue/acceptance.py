@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bocage_kit.audience import AUDIENCE_FIELD
 from bocage_kit.identity import Identity

@@ -1,8 +1,8 @@
-"""Answers written once, past FastAPI's encoder."""
+"""Answers written once, past FastAPI's encoder, with their links in the header too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -12,12 +12,47 @@ from fastapi.responses import Response
 from bocage_catalogue.database import Database
 from bocage_catalogue.present import JSON
 
+# Links that lead somewhere from here; children and items may be thousands, and licences are told in the body.
+_IN_HEADER = frozenset(
+    (
+        *("self", "root", "parent", "collection", "items", "next", "prev", "previous", "first", "data", "search"),
+        *("alternate", "conformance", "service-desc", "service-doc", "children", "aggregate", "aggregations"),
+        "http://www.opengis.net/def/rel/ogc/1.0/queryables",
+        "http://www.opengis.net/def/rel/ogc/1.0/sortables",
+    )
+)
+# Servers and proxies take some eight kilobytes of headers in all.
+_LONGEST_LINK, _LONGEST_HEADER = 2000, 4000
+
 
 def answer(
     document: Any, media_type: str = JSON, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """JSON that is written once, past FastAPI's encoder; sorted, so that equal documents are equal bytes."""
-    return Response(orjson.dumps(document, option=orjson.OPT_SORT_KEYS), status, dict(headers or {}), media_type)
+    links = document.get("links") if isinstance(document, dict) else None
+    made = dict(headers or {})
+    if isinstance(links, list) and (header := link_header(links)):
+        made["Link"] = header
+    return Response(orjson.dumps(document, option=orjson.OPT_SORT_KEYS), status, made, media_type)
+
+
+def link_header(links: Iterable[Mapping[str, Any]]) -> str:
+    """The header Link (RFC 8288) of a document's links: those that GET follows, as far as there is room."""
+    made, room = list[str](), _LONGEST_HEADER
+    for link in links:
+        rel, href = link.get("rel"), str(link.get("href"))
+        if rel not in _IN_HEADER or link.get("method", "GET") != "GET" or len(href) > _LONGEST_LINK:
+            continue
+        if not (href.isascii() and href.isprintable()) or "<" in href or ">" in href:
+            continue
+        text = f'<{href}>; rel="{rel}"; type="{link.get("type", JSON)}"'
+        if "hreflang" in link:
+            text += f'; hreflang="{link["hreflang"]}"'
+        room -= len(text) + 2
+        if room < 0:
+            break
+        made.append(text)
+    return ", ".join(made)
 
 
 def database_of(request: Request) -> Database:

@@ -25,11 +25,8 @@ from stac_fastapi.api.models import (
     create_request_model,
 )
 from stac_fastapi.extensions import (
-    CollectionSearchExtension,
-    CollectionSearchFilterExtension,
     FieldsExtension,
     ItemCollectionFilterExtension,
-    OffsetPaginationExtension,
     SearchFilterExtension,
     TokenPaginationExtension,
 )
@@ -37,7 +34,6 @@ from stac_fastapi.extensions.fields import FieldsConformanceClasses
 from stac_fastapi.extensions.free_text import FreeTextConformanceClasses
 from stac_fastapi.extensions.query import QueryConformanceClasses, QueryExtension
 from stac_fastapi.extensions.sort import (
-    CollectionSearchSortExtension,
     ItemCollectionSortExtension,
     SearchSortExtension,
 )
@@ -54,25 +50,22 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import writing
+from bocage_catalogue import aggregating, changes, landing, queryables, writing
 from bocage_catalogue.asked import SearchBody
 from bocage_catalogue.authority import Reader
+from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
+from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
-from bocage_catalogue.head import HeadAsGet
+from bocage_catalogue.head import HeadAsGet, Negotiated
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.tallies import keep_folding
 
 PREFIX = "/stac"
 TITLE = "Bocage catalogue"
 DESCRIPTION = "Data and services about land surfaces, by collection, place, time and property."
-# pystac-client accepts v1.0.* only; the filter class was renamed with the extension's fourth candidate.
-_MORE_CLASSES = [
-    "https://api.stacspec.org/v1.0.0/item-search#sort",
-    "https://api.stacspec.org/v1.0.0/ogcapi-features#sort",
-    "https://api.stacspec.org/v1.0.0/item-search#filter",
-]
 
 
 class StacSettings(Settings):
@@ -105,12 +98,13 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
             app.state.database = database
-            finisher = asyncio.create_task(keep_finishing(database))
+            keepers = [asyncio.create_task(keeper(database)) for keeper in (keep_finishing, keep_folding)]
             try:
                 yield
             finally:
-                finisher.cancel()
-                await asyncio.gather(finisher, return_exceptions=True)
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
 
     async def health() -> dict[str, object]:
         database = getattr(app.state, "database", None)
@@ -127,7 +121,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(landing.router())
+    app.include_router(aggregating.router())
+    app.include_router(changes.router())
+    app.include_router(queryables.router())
     app.add_middleware(HeadAsGet)
+    app.add_middleware(Negotiated)
     _add_refusals(app)
     equip(
         app,
@@ -155,39 +154,32 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         prefix_path=PREFIX,
         use_api_hydrate=True,
     )
-    queryables = QueryablesClient()
+    client_of_queryables = QueryablesClient()
     search: list[ApiExtension] = [
         QueryExtension(),
         SearchSortExtension(),
         FieldsExtension(),
-        SearchFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
+        ExplainExtension(),
+        SearchFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     items: list[ApiExtension] = [
         QueryExtension(conformance_classes=[QueryConformanceClasses.ITEMS]),
         ItemCollectionSortExtension(),
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
-        ItemCollectionFilterExtension(client=queryables, router=_reading_router()),
+        FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
+        ExplainExtension(),
+        ItemCollectionFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
-    collections = CollectionSearchExtension.from_extensions(
-        [
-            QueryExtension(conformance_classes=[QueryConformanceClasses.COLLECTIONS]),
-            CollectionSearchSortExtension(),
-            FieldsExtension(conformance_classes=[FieldsConformanceClasses.COLLECTIONS]),
-            CollectionSearchFilterExtension(client=queryables),
-            FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.COLLECTIONS]),
-            OffsetPaginationExtension(),
-        ]
-    )
     post_model = create_post_request_model(search, base_model=SearchBody)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
-    client.base_conformance_classes = [*client.base_conformance_classes, *_MORE_CLASSES, *writing.CONFORMANCE]
     Api(
         app=app,
         router=_reading_router(),
         settings=stac_settings,
-        extensions=[*search, *items, collections],
+        extensions=[*search, *items],
         client=client,
         response_class=JSONResponse,
         search_get_request_model=create_get_request_model(search),
@@ -196,7 +188,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
             type[APIRequest],
             create_request_model("ItemCollectionUri", base_model=ItemCollectionUri, extensions=items),
         ),
-        collections_get_request_model=collections.GET,
+        collections_get_request_model=CollectionsRequest,
         middlewares=[],
         exceptions={},
     )

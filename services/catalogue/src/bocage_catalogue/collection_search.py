@@ -1,29 +1,96 @@
-"""Collections: those that the caller sees, one of them, and what every answer needs to know of all."""
+"""Collections: those that the caller sees, searched among, one of them, and what every answer needs to know of all."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
+import attr
+import orjson
 from bocage_kit.access import caller
+from bocage_kit.audience import FIELDS, SHARED_FIELD
 from bocage_kit.identity import Identity
 from bocage_kit.problems import not_found
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import Response
-from stac_fastapi.pgstac.types.search import PgstacSearch
-from stac_fastapi.pgstac.utils import filter_fields
+from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asked, present
+from bocage_catalogue import asking, fields, language, ordering, present
 from bocage_catalogue.answers import answer, database_of
-from bocage_catalogue.asked import queried, searched
-from bocage_catalogue.database import Database
+from bocage_catalogue.conditions import Arguments, Search, SortKey, where
+from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.etags import tagged
+from bocage_catalogue.kinds import CORE, MOMENT, MOMENTS, Known
 from bocage_catalogue.paging import with_query
-from bocage_catalogue.present import Document, link, stac
-from bocage_catalogue.visibility import (
-    COLLECTIONS_SQL,
-    CollectionRow,
-    collections_arguments,
-    collections_filter,
+from bocage_catalogue.present import JSON, Document, link, stac
+from bocage_catalogue.visibility import COLLECTIONS_SQL, VISIBLE, CollectionRow, collections_arguments
+
+MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
+_SEEN = (
+    "select body, revision, count(*) over () as matched from catalogue.finished_collection"  # noqa: S608 - SQL of our own
+    f" where {VISIBLE} order by id limit $6 offset $7"
 )
+_ONE = f"select body, revision from catalogue.finished_collection where {VISIBLE} and id = $6"  # noqa: S608 - as above
+# As the compiler of conditions reads items: columns, and what else there is as properties.
+_SEARCHED = """(
+    select k.id, k.id as collection, k.revision, k.body, k.audience, k.owner, k.organisation, k.shared, k.datetime,
+        k.end_datetime, k.geometry, k.words, jsonb_build_object('properties', c.content) as content
+    from catalogue.finished_collection k join pgstac.collections c on c.id = k.id
+) f"""
+_MEMBERS = (
+    "select distinct m.key as name, jsonb_typeof(m.value) as kind"  # noqa: S608 - as above
+    f" from {_SEARCHED} cross join lateral jsonb_each(f.content -> 'properties') m where {VISIBLE}"
+)
+_KINDS = {"string": "text"}
+
+
+@attr.s
+class CollectionsRequest(APIRequest):
+    """The parameters of a search among collections."""
+
+    bbox: Annotated[
+        str | None,
+        Query(max_length=200, description="West, south, east, north of what the extent meets.", examples=["1,43,2,44"]),
+    ] = attr.ib(default=None)
+    datetime: Annotated[
+        str | None,
+        Query(max_length=100, description="An instant, or `start/end` of which one may be open."),
+    ] = attr.ib(default=None)
+    q: Annotated[
+        str | None,
+        Query(max_length=2000, description="Words of title, description or keywords; commas between alternatives."),
+    ] = attr.ib(default=None)
+    query: Annotated[
+        str | None, Query(max_length=20_000, description="Conditions on members, as JSON (query extension).")
+    ] = attr.ib(default=None)
+    filter_expr: Annotated[
+        str | None, Query(alias="filter", max_length=20_000, description="A condition on members, in CQL2.")
+    ] = attr.ib(default=None)
+    filter_lang: Annotated[
+        str | None, Query(alias="filter-lang", max_length=20, description="`cql2-text`, or `cql2-json`.")
+    ] = attr.ib(default=None)
+    filter_crs: Annotated[str | None, Query(alias="filter-crs", max_length=200, description="CRS84.")] = attr.ib(
+        default=None
+    )
+    sortby: Annotated[
+        str | None, Query(max_length=1000, description="Members to sort by, each after `+` or `-`.", examples=["-id"])
+    ] = attr.ib(default=None)
+    fields: Annotated[
+        str | None, Query(max_length=5000, description="Members to show, or after `-` not to.", examples=["id,title"])
+    ] = attr.ib(default=None)
+    limit: Annotated[int | None, Query(ge=1, description=f"So many at once; {MOST} at most.")] = attr.ib(default=None)
+    offset: Annotated[int | None, Query(ge=0, le=MOST_OFFSET, description="So many are passed over.")] = attr.ib(
+        default=None
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A collection as it is stored, and which revision of it."""
+
+    stored: Document
+    revision: int
 
 
 async def collection_rows(database: Database, identity: Identity) -> dict[str, CollectionRow]:
@@ -33,53 +100,111 @@ async def collection_rows(database: Database, identity: Identity) -> dict[str, C
     return {row["id"]: CollectionRow(row["title"], row["rights"], row["visible"], row["revision"]) for row in rows}
 
 
+async def seen_collections(
+    database: Database, identity: Identity, most: int, offset: int = 0, search: Search | None = None
+) -> tuple[list[Found], int]:
+    """The collections that the caller sees, by id unless the search says otherwise, and how many there are."""
+    async with database.reading() as connection:
+        arguments = Arguments(*collections_arguments(identity))
+        sql = _SEEN
+        if search is not None and search != Search():
+            sql = _page(search, await _known(connection, identity, search), arguments)
+        rows = await connection.fetch(sql, *arguments.values, most, offset)
+        matched = rows[0]["matched"] if rows else 0
+        if not rows and offset:  # past the end: of no row the count is told
+            first = await connection.fetch(sql, *arguments.values, 1, 0)
+            matched = first[0]["matched"] if first else 0
+    return [Found(orjson.loads(row["body"]), row["revision"]) for row in rows], matched
+
+
+async def _known(connection: Connection, identity: Identity, search: Search) -> Known:
+    """The members that the collections have which the caller sees."""
+    if not search.conditions and not search.sortby:
+        return Known()
+    kinds: dict[str, set[str]] = {}
+    for row in await connection.fetch(_MEMBERS, *collections_arguments(identity)):
+        if row["kind"] != "null" and row["name"] not in (SHARED_FIELD, *FIELDS):
+            kinds.setdefault(row["name"], set()).add(_KINDS.get(row["kind"], row["kind"]))
+    moments = {name: frozenset((MOMENT,)) for name in kinds if name in MOMENTS}
+    return Known({**{name: frozenset(found) for name, found in kinds.items()}, **moments, **CORE})
+
+
+def _page(search: Search, known: Known, arguments: Arguments) -> str:
+    """The statement of one page, without its limit and offset. Raises Problem 400."""
+    condition = where(replace(search, terms=()), known, arguments)
+    if search.terms:
+        asked = arguments.add(list(search.terms), "text[]")
+        condition += f" and f.words @@ any(select catalogue.words_asked(term) from unnest({asked}) term)"  # noqa: S608 - bound
+    ordered = ordering.keys(search.sortby or (SortKey("id"),), known)
+    order = ordering.order(ordered, [key.sql(arguments) for key in ordered], backwards=False, first_has_value=False)
+    place = len(arguments.values)
+    return (
+        f"select f.body, f.revision, count(*) over () as matched from {_SEARCHED}"  # noqa: S608 - values are bound
+        f" where {VISIBLE} and {condition} order by {order} limit ${place + 1} offset ${place + 2}"
+    )
+
+
+async def seen_collection(database: Database, identity: Identity, name: str) -> Found:
+    """A collection, if the caller sees it. Raises Problem 404."""
+    async with database.reading() as connection:
+        rows = await connection.fetch(_ONE, *collections_arguments(identity), name)
+    if not rows:
+        raise not_found(f"Collection {name}")
+    return Found(orjson.loads(rows[0]["body"]), rows[0]["revision"])
+
+
 async def stored_collection(database: Database, identity: Identity, name: str) -> Document:
     """A collection as stored, if the caller sees it. Raises Problem 404."""
-    search = {"ids": [name], "limit": 1, "filter-lang": "cql2-json", "filter": collections_filter(identity)}
-    found = (await database.call("collection_search", search))["collections"]
-    if not found:
-        raise not_found(f"Collection {name}")
-    return dict(found[0])
+    return (await seen_collection(database, identity, name)).stored
 
 
-async def all_collections(request: Request, **kwargs: Any) -> Response:
-    """The collections that the caller sees, filtered and by pages."""
-    identity = caller(request)
-    clauses = [
-        asked.query_clause(queried(kwargs.get("query"))),
-        asked.filter_clause(kwargs.get("filter_expr"), kwargs.get("filter_lang")),
-    ]
-    wanted = [clause for clause in clauses if clause is not None]
-    offset, limit = kwargs.get("offset") or 0, kwargs.get("limit") or 10
-    search: Document = {
-        "limit": limit,
-        "offset": offset,
-        "filter-lang": "cql2-json",
-        "filter": collections_filter(identity, {"op": "and", "args": wanted} if wanted else None),
-        "sortby": asked.sort_clauses(kwargs.get("sortby")),
-        "bbox": kwargs.get("bbox"),
-        "datetime": kwargs.get("datetime"),
-        "q": " OR ".join(kwargs.get("q") or ()) or None,
-    }
-    if search["bbox"] is not None:
-        searched(PgstacSearch, {"bbox": search["bbox"]})
-    found = await database_of(request).call("collection_search", {k: v for k, v in search.items() if v is not None})
-    include, exclude = asked.field_sets(kwargs.get("fields"))
-    shown = [
-        filter_fields(present.collection(row, identity), include | {"id"} if include else set(), exclude)  # type: ignore[arg-type]
-        for row in found["collections"]
-    ]
-    base, matched = identity.public_base, int(found["numberMatched"])
+def asked_for(given: Mapping[str, Any]) -> tuple[Search, asking.Look]:
+    """The parameters as a search, and how its answer is wanted. Raises Problem 400."""
+    listed: Document = {name: _parts(given.get(name)) for name in ("sortby", "fields", "bbox")}
+    if listed["bbox"] is not None:
+        listed["bbox"] = [_number(part) for part in listed["bbox"]]
+    members = {**given, **listed}
+    return asking.from_parameters(members), asking.look_of_parameters({"limit": LIMIT, **members})
+
+
+def _parts(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",")] if text else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise asking.invalid(f"bbox: {text[:30]!r} is not a number.") from error
+
+
+async def all_collections(request: Request, **given: Any) -> Response:
+    """The collections that the caller sees, searched among and by pages."""
+    identity, tongue = caller(request), language.of(request)
+    search, look = asked_for({name: value for name, value in given.items() if value is not None})
+    limit, offset = min(look.limit, MOST), given.get("offset") or 0
+    found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
+    shown = [present.collection(row.stored, identity, tongue) for row in found]
+    if look.include or look.exclude:
+        shown = [fields.chosen(one, look.include, look.exclude, fields.OF_COLLECTIONS) for one in shown]
+    base = identity.public_base
     here = stac(base, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]
     if offset + limit < matched:
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:
         links.append(link("previous", with_query(request, here, offset=str(max(0, offset - limit))), method="GET"))
-    return answer({"collections": shown, "links": links, "numberMatched": matched, "numberReturned": len(shown)})
+    return answer(
+        {"collections": shown, "links": links, "numberMatched": matched, "numberReturned": len(shown)},
+        headers={"Content-Language": tongue},
+    )
 
 
 async def one_collection(request: Request, name: str) -> Response:
     """One collection, if the caller sees it. Raises Problem 404."""
-    identity = caller(request)
-    return answer(present.collection(await stored_collection(database_of(request), identity, name), identity))
+    identity, tongue = caller(request), language.of(request)
+    found = await seen_collection(database_of(request), identity, name)
+    shown = present.collection(found.stored, identity, tongue)
+    made = answer(shown, headers={"Content-Language": language.spoken(shown) or tongue})
+    headers = {key: made.headers[key] for key in ("content-language", "link")}
+    return tagged(request, bytes(made.body), found.revision, JSON, headers=headers)

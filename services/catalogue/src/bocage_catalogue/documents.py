@@ -9,12 +9,15 @@ from typing import Any
 from bocage_kit.problems import Problem
 from bocage_kit.store import BadKey, key_of
 
-from bocage_catalogue import wkb
+from bocage_catalogue import language, wkb
 from bocage_catalogue.present import (
     AUTHENTICATION,
     PROJECTION,
     PROJECTION_WITH_EPSG,
     SCHEME_NAME,
+    STORAGE,
+    STORAGE_NAME,
+    TERMS_FIELD,
     declare,
     without_epsg,
 )
@@ -69,8 +72,9 @@ def check_shape(document: Any, what: str) -> None:
         if inner is not None and not all(isinstance(part, inner) for part in among):
             raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
-        if not isinstance(holder.get("auth:schemes", {}), dict):
-            raise bad("auth:schemes must be an object.")
+        for member in ("auth:schemes", "storage:schemes"):
+            if not isinstance(holder.get(member) or {}, dict):
+                raise bad(f"{member} must be an object.")
 
 
 def check_item(document: Document, collection: str, name: str | None) -> str:
@@ -135,13 +139,20 @@ def undress(document: Document) -> Document:
     if made.get("type") == "Feature":
         holder = made["properties"] = dict(made.get("properties") or {})
     epsg = without_epsg(holder) if holder is not made else False
-    schemes = dict(holder.get("auth:schemes") or {})
-    if schemes.pop(SCHEME_NAME, None) is not None:
-        if schemes:
-            holder["auth:schemes"] = schemes
-        else:
-            del holder["auth:schemes"]
-            _undeclare(made, AUTHENTICATION)
+    holder.pop(TERMS_FIELD, None)
+    if language.native(holder):
+        _undeclare(made, language.EXTENSION)
+    for member, own, extension in (
+        ("auth:schemes", SCHEME_NAME, AUTHENTICATION),
+        ("storage:schemes", STORAGE_NAME, STORAGE),
+    ):
+        schemes = dict(holder.get(member) or {})
+        if schemes.pop(own, None) is not None:
+            if schemes:
+                holder[member] = schemes
+            else:
+                del holder[member]
+                _undeclare(made, extension)
     assets = made.get("assets")
     if isinstance(assets, dict):
         made["assets"] = {}
@@ -149,11 +160,12 @@ def undress(document: Document) -> Document:
             bare = dict(asset) if isinstance(asset, dict) else asset
             if isinstance(bare, dict):
                 epsg |= without_epsg(bare)
-                refs = bare.get("auth:refs")
-                if isinstance(refs, list) and SCHEME_NAME in refs:
-                    bare["auth:refs"] = [ref for ref in refs if ref != SCHEME_NAME]
-                    if not bare["auth:refs"]:
-                        del bare["auth:refs"]
+                for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
+                    refs = bare.get(member)
+                    if isinstance(refs, list) and own in refs:
+                        bare[member] = [ref for ref in refs if ref != own]
+                        if not bare[member]:
+                            del bare[member]
             made["assets"][name] = bare
     if epsg:
         declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)

@@ -10,29 +10,41 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import orjson
-from bocage_kit.audience import names_of, sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
 
-from bocage_catalogue import present
+from bocage_catalogue import ordering, places, present, registry
+from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
+from bocage_catalogue.counting import counted
 from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.explaining import explained
+from bocage_catalogue.kinds import Known
+from bocage_catalogue.ordering import Key
+from bocage_catalogue.places import Matched, Place
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import CollectionRow
 
 _log = logging.getLogger("bocage.catalogue")
 
-_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES = (bytes([n]) for n in range(1, 7))
+_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES, _TERMS = (bytes([n]) for n in range(1, 8))
 _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
 _PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 2.0, 5.0
 
-_PAGE = "select * from catalogue.page($1, $2, $3, $4, $5, $6, $7)"
+# What a page says of each item; `body` is fetched of those that are on it.
+_COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
+    case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
+_AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
+# A page of more items is fetched in pieces, and ends before its text takes too much.
+_PIECE = 100
+MOST_BYTES = 16 * 1024 * 1024
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
@@ -59,23 +71,26 @@ class Page:
     rows: Sequence[Row]
     next: str | None
     previous: str | None
-    matched: int
+    matched: Matched | None
+    explained: Document | None = None
 
 
 def _json(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME])
-_SCHEMES_TEXT = b', "auth:schemes": ' + _json({present.SCHEME_NAME: dict(present.API_KEY)})
-_DECLARED_TEXT = _json(present.AUTHENTICATION)
+_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME]) + b', "storage:refs": ' + _json([present.STORAGE_NAME])
+_DECLARED_TEXT = _json(present.AUTHENTICATION) + b", " + _json(present.STORAGE)
+_TERMS_TEXT: dict[bool | None, bytes] = {
+    None: b"",
+    True: b', "bocage:terms_accepted": true',
+    False: b', "bocage:terms_accepted": false',
+}
 
 
-def _eyes(identity: Identity) -> tuple[bool, str | None, str | None, list[str]]:
-    """Who looks, as the SQL takes it."""
-    if identity.anonymous:
-        return sees_everything(identity), None, None, []
-    return sees_everything(identity), identity.subject, identity.organisation, names_of(identity)
+def _schemes_text(base: str) -> bytes:
+    schemes = {present.SCHEME_NAME: dict(present.API_KEY)}, {present.STORAGE_NAME: present.storage_scheme(base)}
+    return b', "auth:schemes": ' + _json(schemes[0]) + b', "storage:schemes": ' + _json(schemes[1])
 
 
 async def item_row(
@@ -86,7 +101,7 @@ async def item_row(
     if holder is None or not holder.visible:
         return None
     async with database.reading() as connection:
-        found: list[Row] = await connection.fetch(_ITEM, name, collection, *_eyes(identity))
+        found: list[Row] = await connection.fetch(_ITEM, name, collection, *eyes(identity))
     return found[0] if found else None
 
 
@@ -112,82 +127,164 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
     return found[0]
 
 
+async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
+    """What is known of the properties that a search asks for: what is registered, or else all that there is."""
+    known = await registry.quick(connection, identity, unseen, properties(search))
+    arguments = Arguments()
+    try:
+        where(search, known, arguments)
+        ordering.keys(search.sortby, known)
+    except Problem:
+        known, arguments = await registry.thorough(connection, identity, unseen), Arguments()
+        where(search, known, arguments)
+        ordering.keys(search.sortby, known)
+    if arguments.areas:
+        # Apart: within the condition it might never come to look at them.
+        texts, places_ = zip(*arguments.areas, strict=True)
+        await connection.execute(_AREAS, list(texts), list(places_))
+    return known
+
+
 async def page(
-    database: Database, identity: Identity, rows: Mapping[str, CollectionRow], search: Document, most: int
+    database: Database,
+    identity: Identity,
+    rows: Mapping[str, CollectionRow],
+    search: Search,
+    most: int,
+    token: str | None = None,
+    *,
+    explain: bool = False,
 ) -> Page:
-    """One page of what the caller sees, in pgSTAC's order and with pgSTAC's tokens."""
+    """One page of what the caller sees. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
     async with database.reading() as connection:
-        found = await connection.fetch(_PAGE, search, most, *_eyes(identity), unseen)
-    *items, last = found
-    token = str(search.get("token") or "").lower()
-    backwards, more = token.startswith("prev:"), len(items) > most
-    items = items[:most]
-    if backwards:
-        items.reverse()
-    following, preceding = (True, more) if backwards else (more, bool(token))
-    # A link that leads to this very page is none.
-    previous = _token("prev", items[0]) if items and preceding else None
+        known = await known_to(connection, identity, unseen, search)
+        asked = _fingerprint(identity, unseen, search)
+        if token is None:
+            place, keys = None, ordering.keys(search.sortby, known)
+        else:
+            place, keys = places.place(token, search.sortby, known, asked)
+        backwards = place is not None and place.backwards
+        arguments = Arguments()
+        sql = _statement(identity, unseen, search, known, keys, place, most + 1, arguments)
+        found, cut = await _fetched(connection, sql, arguments, most)
+        more = cut or len(found) > most
+        found = found[:most]
+        if backwards:
+            found.reverse()
+        matched = place.matched if place else None
+        if place is None and not more:
+            matched = Matched(len(found))
+        elif matched is None:
+            matched = await counted(connection, identity, unseen, search, known)
+        told = await explained(connection, identity, unseen, search, known) if explain else None
+
+    def linked(row: Row, *, back: bool) -> str:
+        values = tuple(row[f"k{n}"] for n in range(len(keys)))
+        return places.token(Place(back, values, matched), keys, asked)
+
     return Page(
-        items,
-        _token("next", items[-1]) if items and following else None,
-        None if previous == token else previous,
-        last["matched"],
+        found,
+        linked(found[-1], back=False) if found and (more or backwards) else None,
+        linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
+        matched,
+        told,
     )
 
 
-def _token(direction: str, row: Row) -> str:
-    return f"{direction}:{str(row['in_collection']).encode().hex()}:{str(row['item']).encode().hex()}"
+def _fingerprint(identity: Identity, unseen: Sequence[str], search: Search) -> str:
+    """What tells one search of one caller from others, for a count that is carried from page to page."""
+    return blake2b(repr((search, eyes(identity), unseen)).encode("utf-8", "replace"), digest_size=9).hexdigest()
+
+
+def _statement(
+    identity: Identity,
+    unseen: Sequence[str],
+    search: Search,
+    known: Known,
+    keys: Sequence[Key],
+    place: Place | None,
+    most: int,
+    arguments: Arguments,
+) -> str:
+    seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
+    sql = [key.sql(arguments) for key in keys]
+    columns = ", ".join([_COLUMNS, *(f"{expression} as k{n}" for n, expression in enumerate(sql))])
+    values, backwards = (place.values, place.backwards) if place else (None, False)
+    parts = [
+        f"select {columns} from catalogue.finished_item f where {seen} and {condition} and {beyond}"  # noqa: S608
+        f" order by {order} limit {most}"
+        for beyond, order in ordering.parts(keys, sql, values, arguments, backwards=backwards)
+    ]
+    return parts[0] if len(parts) == 1 else f"{' union all '.join(f'({part})' for part in parts)} limit {most}"
+
+
+async def _fetched(connection: Connection, sql: str, arguments: Arguments, most: int) -> tuple[list[Row], bool]:
+    """The rows, and whether they were cut off since their text takes too much."""
+    if most <= _PIECE:
+        return await connection.fetch(sql, *arguments.values), False
+    found: list[Row] = []
+    size = 0
+    async with connection.transaction(readonly=True):
+        async for row in connection.cursor(sql, *arguments.values, prefetch=_PIECE):
+            size += len((row["now"] or row)["body"] or b"")
+            if size > MOST_BYTES and found:
+                return found, True
+            found.append(row)
+    return found, False
 
 
 class Layout:
     """How one caller is shown finished items; decisions are made once for all items under the same licences."""
 
-    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow]) -> None:
-        self._identity, self._rows = identity, rows
+    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en") -> None:
+        self._identity, self._rows, self._tongue = identity, rows, tongue
         self._base = _json(identity.public_base.rstrip("/"))[1:-1]
         self._internal = identity.has("service:assets")
-        self._decided: dict[tuple[str, str, str], tuple[bool, bytes]] = {}
+        self._schemes = _schemes_text(identity.public_base)
+        self._decided: dict[tuple[str, str, str], tuple[bool, bytes, bytes]] = {}
 
     def text(self, row: Row) -> bytes:
         """The item as the caller sees it, as JSON."""
         sheet: Row = row["now"] or row
         if not sheet["laid_out"] or self._internal:
             return orjson.dumps(self.document(row))
-        gated, licences = self._decision(row)
+        gated, licences, terms = self._decision(row)
         body: bytes = sheet["body"]
         if gated:
             body = (
                 body.replace(_REFS, _REFS_TEXT)
-                .replace(_SCHEMES, _SCHEMES_TEXT)
+                .replace(_SCHEMES, self._schemes)
                 .replace(_DECLARED, b", " + _DECLARED_TEXT)
                 .replace(_DECLARED_ALONE, _DECLARED_TEXT)
             )
         else:
             body = body.translate(None, _OF_AUTHENTICATION)
-        return body.replace(_LICENCES, licences).replace(_BASE, self._base)
+        return body.replace(_LICENCES, licences).replace(_TERMS, terms).replace(_BASE, self._base)
 
     def document(self, row: Row) -> Document:
         """The same as a document."""
         sheet: Row = row["now"] or row
         body: bytes = sheet["body"]
         if sheet["laid_out"]:
-            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES).replace(_BASE, self._base)
+            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES + _TERMS).replace(_BASE, self._base)
         stored: Document = orjson.loads(body)
         for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
-        return present.item(stored, self._rights(row), self._identity)
+        return present.item(stored, self._rights(row), self._identity, self._tongue)
 
     def _rights(self, row: Row) -> Document:
         return self._rows[row["in_collection"]].rights if row["in_collection"] in self._rows else {}
 
-    def _decision(self, row: Row) -> tuple[bool, bytes]:
+    def _decision(self, row: Row) -> tuple[bool, bytes, bytes]:
         key = (row["in_collection"], row["licences"], row["audience"])
         if key not in self._decided:
             rights, stated = self._rights(row), {"properties": orjson.loads(row["licences"])}
-            links = present.licence_links(self._identity.public_base, item_licences(rights, stated))
+            licences = item_licences(rights, stated)
+            links = present.licence_links(self._identity.public_base, licences)
             self._decided[key] = (
                 present.is_gated(self._identity, licences_of(rights, stated), row["audience"]),
                 b"".join(b", " + _json(link) for link in links),
+                _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
             )
         return self._decided[key]

@@ -1,8 +1,12 @@
-"""HEAD wherever GET is: the answer to GET, without its body."""
+"""What every answer has, whichever route makes it: HEAD wherever GET is, and by which headers it was chosen."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bocage_catalogue import language
+
+_VARY = (b"vary", b"Accept, Accept-Encoding, Accept-Language")
 
 
 class HeadAsGet:
@@ -27,3 +31,27 @@ class HeadAsGet:
             await send(message)
 
         await self.app({**scope, "method": "GET"}, receive, bodiless)
+
+
+class Negotiated:
+    """Says by what an answer was chosen (Vary) and in which language it is; credentials the gateway adds."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), _VARY]
+                if all(name.lower() != b"content-language" for name, _ in headers):
+                    # Problems are in English, whatever was asked for.
+                    tongue = language.ENGLISH if message["status"] >= 400 else language.of_scope(scope)
+                    headers.append((b"content-language", tongue.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, told)

@@ -132,7 +132,7 @@ def stored_links(links: Any, base: str) -> list[Document]:
             raise Problem(400, "invalid-object", "Every link needs a rel and an href.")
         href, rel = link["href"], link["rel"]
         path = href.removeprefix(base.rstrip("/")) if href.startswith(base.rstrip("/") + "/") else href
-        if rel in SERVER_RELATIONS or rel.endswith("/rel/ogc/1.0/queryables"):
+        if rel in SERVER_RELATIONS or rel.endswith(("/rel/ogc/1.0/queryables", "/rel/ogc/1.0/sortables")):
             continue
         if rel == "license" and "/rights/licences/" in path:
             continue

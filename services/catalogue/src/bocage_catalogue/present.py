@@ -1,4 +1,4 @@
-"""How stored objects look to a caller: public links, licence links, authentication of gated assets."""
+"""How stored objects look to a caller: public links, licence links, gated assets, the caller's language."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from bocage_kit.licences import decide, item_licences, licences_of
 from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
+from bocage_catalogue import language
+from bocage_catalogue.language import say
+
 Document = dict[str, Any]
 Link = dict[str, Any]
 
@@ -19,6 +22,7 @@ JSON = "application/json"
 GEOJSON = "application/geo+json"
 AUTHENTICATION = "https://stac-extensions.github.io/authentication/v1.1.0/schema.json"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+STORAGE = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
 # Version 2 forbids proj:epsg, which GDAL before 3.10 and stackstac read; 1.2.0 has both.
 PROJECTION_WITH_EPSG = "https://stac-extensions.github.io/projection/v1.2.0/schema.json"
 SCHEME_NAME = "apiKey"
@@ -28,8 +32,25 @@ API_KEY: Mapping[str, str] = {
     "name": "X-API-Key",
     "description": "A key of an account that accepted the licences.",
 }
-SERVER_RELATIONS = frozenset({"self", "root", "parent", "collection", "items", "item", "child", "queryables"})
+STORAGE_NAME = "bocage"
+TERMS_FIELD = "bocage:terms_accepted"
+SERVER_RELATIONS = frozenset(
+    (
+        "self",
+        "root",
+        "parent",
+        "collection",
+        "items",
+        "item",
+        "child",
+        "queryables",
+        "sortables",
+        "aggregate",
+        "aggregations",
+    )
+)
 QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+SORTABLES = "http://www.opengis.net/def/rel/ogc/1.0/sortables"
 _EPSG = re.compile(r"^EPSG:([0-9]{1,9})$", re.IGNORECASE)
 # Licences under which nobody needs an account to fetch the bytes.
 OPEN_LICENCES = frozenset(
@@ -79,6 +100,27 @@ def is_gated(identity: Identity, licences: tuple[str, ...], audience: Any) -> bo
     return not decide(identity, licences, Level.ASSET).allowed
 
 
+def terms_accepted(identity: Identity, licences: Iterable[str]) -> bool | None:
+    """Whether the caller holds what `licences` ask to be accepted; None where nothing is."""
+    asking = [name for name in licences if name not in OPEN_LICENCES]
+    return decide(identity, asking, Level.ASSET).allowed if asking else None
+
+
+def storage_scheme(base: str) -> Document:
+    """Where gated files lie, as the storage extension describes it: behind links of the platform's own."""
+    return {"type": "bocage", "platform": public_url(base, "assets"), "title": "The platform's own store"}
+
+
+def stores(document: Mapping[str, Any], holder: Mapping[str, Any]) -> bool:
+    """Whether an object says itself how its files are stored: then nothing is added."""
+    return any("/storage/v" in str(name) for name in document.get("stac_extensions") or ()) or any(
+        name.startswith("storage:")
+        for member in (holder, *(document.get("assets") or {}).values())
+        if isinstance(member, dict)
+        for name in member
+    )
+
+
 def with_epsg(holder: Document) -> bool:
     """Add `proj:epsg` beside an EPSG `proj:code`; whether there is one."""
     found = _EPSG.match(str(holder.get("proj:code", "")))
@@ -109,7 +151,7 @@ def declare(document: Document, *, add: str, instead_of: str | None = None) -> N
     document["stac_extensions"] = [*declared, add]
 
 
-def item(stored: Document, collection: Mapping[str, Any], identity: Identity) -> Document:
+def item(stored: Document, collection: Mapping[str, Any], identity: Identity, tongue: str = "en") -> Document:
     """An item as `identity` sees it; `collection` says under which licences its collection is."""
     base, name, holder = identity.public_base, str(stored["id"]), str(stored["collection"])
     made = dict(stored)
@@ -117,11 +159,12 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
     made["properties"] = properties
     # pgSTAC drops members that are null; this one STAC asks for.
     properties.setdefault("datetime", None)
+    properties.pop(TERMS_FIELD, None)
     if not sees_shares(identity, properties):
         properties.pop(SHARED_FIELD, None)
     internal = identity.has("service:assets")
     epsg = with_epsg(properties)
-    gated = False
+    gated, stores_itself = False, stores(stored, properties)
     assets: dict[str, Any] = {}
     for key, asset in (stored.get("assets") or {}).items():
         shown = dict(asset)
@@ -131,27 +174,37 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity) ->
                 shown["href"] = asset_url(base, holder, name, key)
             if is_gated(identity, licences_of(collection, stored, asset), properties.get(AUDIENCE_FIELD)):
                 shown["auth:refs"] = [*(r for r in shown.get("auth:refs", ()) if r != SCHEME_NAME), SCHEME_NAME]
+                if not stores_itself:
+                    shown["storage:refs"] = [STORAGE_NAME]
                 gated = True
         assets[key] = shown
     made["assets"] = assets
     if gated:
         properties["auth:schemes"] = {**properties.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
         declare(made, add=AUTHENTICATION)
+        if not stores_itself:
+            properties["storage:schemes"] = {STORAGE_NAME: storage_scheme(base)}
+            declare(made, add=STORAGE)
     if epsg:
         declare(made, add=PROJECTION_WITH_EPSG, instead_of=PROJECTION)
+    licences = item_licences(collection, stored)
+    if (accepted := terms_accepted(identity, licences)) is not None:
+        properties[TERMS_FIELD] = accepted
+    if language.show(properties, tongue):
+        declare(made, add=language.EXTENSION)
     parent = stac(base, "collections", holder)
     made["links"] = [
         link("self", stac(base, "collections", holder, "items", name), GEOJSON),
         link("root", stac(base)),
         link("parent", parent),
         link("collection", parent),
-        *licence_links(base, item_licences(collection, stored)),
+        *licence_links(base, licences),
         *_stored_links(base, stored.get("links")),
     ]
     return made
 
 
-def collection(stored: Document, identity: Identity) -> Document:
+def collection(stored: Document, identity: Identity, tongue: str = "en") -> Document:
     """A collection as `identity` sees it."""
     base, name = identity.public_base, str(stored["id"])
     made = dict(stored)
@@ -159,13 +212,20 @@ def collection(stored: Document, identity: Identity) -> Document:
     if is_gated(identity, licences, stored.get(AUDIENCE_FIELD)):
         made["auth:schemes"] = {**made.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
         declare(made, add=AUTHENTICATION)
+    if (accepted := terms_accepted(identity, licences)) is not None:
+        made[TERMS_FIELD] = accepted
+    if language.show(made, tongue):
+        declare(made, add=language.EXTENSION)
     own = stac(base, "collections", name)
     made["links"] = [
         link("self", own),
         link("root", stac(base)),
         link("parent", stac(base)),
-        link("items", own + "/items", GEOJSON),
-        link(QUERYABLES, own + "/queryables", "application/schema+json", "Queryables"),
+        link("items", own + "/items", GEOJSON, say("Items", tongue)),
+        link(QUERYABLES, own + "/queryables", "application/schema+json", say("Queryables", tongue)),
+        link(SORTABLES, own + "/sortables", "application/schema+json", say("Sortables", tongue)),
+        link("aggregate", own + "/aggregate", JSON, say("Aggregate", tongue)),
+        link("aggregations", own + "/aggregations", JSON, say("Aggregations", tongue)),
         *licence_links(base, licences),
         *_stored_links(base, stored.get("links")),
     ]

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, present, storing
+from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.bodies import Body
@@ -27,10 +27,6 @@ from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
-CONFORMANCE = [
-    "https://api.stacspec.org/v1.0.0/ogcapi-features/extensions/transaction",
-    "https://api.stacspec.org/v1.0.0/collections/extensions/transaction",
-]
 Change = Callable[[Document], Body]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
@@ -94,7 +90,8 @@ async def _item_answer(
     """An item that was just written, as reading it answers: the same bytes, and the same tag."""
     holder, identity = str(collection["id"]), caller(request)
     row = await finished.written_row(connection, holder, name)
-    layout = finished.Layout(identity, {holder: CollectionRow(None, _rights(collection), visible=True)})
+    rows = {holder: CollectionRow(None, _rights(collection), visible=True)}
+    layout = finished.Layout(identity, rows, language.of(request))
     return tagged(request, layout.text(row), row["revision"], GEOJSON, status, headers)
 
 
@@ -125,7 +122,7 @@ async def _held_collection(connection: Connection, collection_id: str) -> tuple[
 async def _collection_answer(
     connection: Connection, request: Request, made: Document, status: int = 200, **headers: str
 ) -> Response:
-    shown = answer(present.collection(made, caller(request)))
+    shown = answer(present.collection(made, caller(request), language.of(request)))
     revision = await connection.fetchval(
         "select revision from catalogue.finished_collection where id = $1", str(made["id"])
     )

@@ -164,3 +164,117 @@ select d.id, nextval('revision'), d.audience, d.owner, d.organisation, d.shared,
     d.end_datetime, d.geometry, d.words, d.body
 from pgstac.collections c, lateral entered(c) d
 where c.content ->> 'type' = 'Collection';
+
+
+-- One item, finished. Marks in the text: 1 the public base, 2 what an asset says of authentication and of its store,
+-- 3 the schemes of both, 4 and 5 the extensions' declarations after others and alone, 6 the links to licences,
+-- 7 whether their terms are accepted.
+create or replace function laid(item pgstac.items) returns sheet
+language plpgsql stable as $$
+declare
+    plain constant text := '^[A-Za-z0-9_.~:@!$&''()*+,;=-]+$';
+    authentication constant text := 'https://stac-extensions.github.io/authentication/v1.1.0/schema.json';
+    projection constant text := 'https://stac-extensions.github.io/projection/v2.0.0/schema.json';
+    projection_with_epsg constant text := 'https://stac-extensions.github.io/projection/v1.2.0/schema.json';
+    document jsonb := catalogue.stored_document(item);
+    properties jsonb := coalesce(document -> 'properties', '{}');
+    assets jsonb := coalesce(document -> 'assets', '{}');
+    extensions jsonb := document -> 'stac_extensions';
+    parent text := chr(1) || '/stac/collections/' || item.collection;
+    shown jsonb;
+    made catalogue.sheet;
+    simple boolean;
+    coded boolean;
+    links jsonb;
+    answer text;
+begin
+    answer := document::text;
+    made.body := convert_to(answer, 'UTF8');
+    made.laid_out := false;
+
+    -- What is rare is laid out by the reader: shares, translations, licences of single assets, schemes of its own, odd
+    -- names.
+    simple := coalesce(
+        jsonb_typeof(properties) = 'object' and jsonb_typeof(assets) = 'object'
+        and jsonb_typeof(extensions) = 'array' and coalesce(jsonb_typeof(document -> 'links') = 'array', true)
+        and not properties ?| '{bocage:shared_with,bocage:translations,auth:schemes}'::text[]
+        and not extensions ? authentication and position('/storage/v' in extensions::text) = 0
+        and position('"storage:' in answer) = 0
+        and item.collection ~ plain and item.id ~ plain and position('\u000' in answer) = 0,
+        false
+    );
+    if not simple then
+        return made;
+    end if;
+    select
+        coalesce(jsonb_object_agg(key, value || catalogue.epsg_of(value) || case when stored then
+            jsonb_build_object(
+                'href', chr(1) || '/assets/' || item.collection || '/' || item.id || '/' || key,
+                'auth:refs', jsonb_build_array(chr(2))
+            ) else '{}' end), '{}'),
+        coalesce(bool_or(value ->> 'proj:code' ~* '^EPSG:[0-9]{1,9}$'), false),
+        jsonb_object_agg(key, value -> 'href') filter (where stored)::text,
+        coalesce(bool_and(
+            jsonb_typeof(value) = 'object' and not value ?| '{bocage:licences,license,auth:refs}'::text[]
+            and (not stored or key ~ plain)
+        ), true)
+    into shown, coded, made.hrefs, simple
+    from (
+        select key, value, coalesce(value ->> 'href' ~ '^(store:|s3:[a-z][a-z0-9-]{0,39}:(?!//).)', false) as stored
+        from jsonb_each(case when (
+            select coalesce(bool_and(jsonb_typeof(value) = 'object'), true) from jsonb_each(assets)
+        ) then assets else '{"none": {"license": ""}}' end)
+    ) a;
+    if not simple then
+        made.hrefs := null;
+        return made;
+    end if;
+    coded := coded or coalesce(properties ->> 'proj:code' ~* '^EPSG:[0-9]{1,9}$', false);
+    properties := '{"datetime": null}' || properties || catalogue.epsg_of(properties)
+        || jsonb_build_object('bocage:terms_accepted', chr(7));
+    if coded and not extensions ? projection_with_epsg then
+        extensions := (
+            select coalesce(jsonb_agg(
+                case when value = to_jsonb(projection) then to_jsonb(projection_with_epsg) else value end order by place
+            ), '[]')
+            from jsonb_array_elements(extensions) with ordinality e (value, place)
+        );
+    end if;
+    if made.hrefs is not null then
+        properties := properties || jsonb_build_object('auth:schemes', chr(3));
+        extensions := extensions || jsonb_build_array(chr(4));
+    end if;
+    links := jsonb_build_array(
+        jsonb_build_object('rel', 'self', 'href', parent || '/items/' || item.id, 'type', 'application/geo+json'),
+        jsonb_build_object('rel', 'root', 'href', chr(1) || '/stac', 'type', 'application/json'),
+        jsonb_build_object('rel', 'parent', 'href', parent, 'type', 'application/json'),
+        jsonb_build_object('rel', 'collection', 'href', parent, 'type', 'application/json'),
+        chr(6)
+    ) || (
+        select coalesce(jsonb_agg(
+            value || jsonb_build_object('href', case when value ->> 'href' like '/%' then chr(1) else '' end
+                || coalesce(value ->> 'href', ''))
+            order by place
+        ), '[]')
+        from jsonb_array_elements(coalesce(document -> 'links', '[]')) with ordinality l (value, place)
+        where jsonb_typeof(value) = 'object' and coalesce(value ->> 'rel', '') <> all
+            ('{self,root,parent,collection,items,item,child,queryables}'::text[])
+    );
+    document := document || jsonb_build_object(
+        'properties', properties, 'assets', shown, 'stac_extensions', extensions, 'links', links
+    );
+    answer := document::text;
+    answer := replace(answer, ', "auth:refs": ["\u0002"]', chr(2));
+    answer := replace(answer, ', "auth:schemes": "\u0003"', chr(3));
+    answer := replace(answer, ', "\u0004"', chr(4));
+    answer := replace(answer, '"\u0004"', chr(5));
+    answer := replace(answer, ', "\u0006"', chr(6));
+    answer := replace(answer, ', "bocage:terms_accepted": "\u0007"', chr(7));
+    made.body := convert_to(replace(answer, '\u0001', chr(1)), 'UTF8');
+    made.laid_out := true;
+    return made;
+end
+$$;
+
+-- What was laid out before is laid out anew, by this process of migrating and by those that serve.
+update finished_item set hrefs = null, laid_out = null, body = null where body is not null;

@@ -1,0 +1,187 @@
+"""In which language an answer is: what a request asks for, and objects that hold translations of themselves.
+
+An object's own texts are in its `language`, English unless it says otherwise; others stand in `bocage:translations`, by
+language code. Shown in another language the two change places, so that nothing is lost, and a body that was read in any
+language is the same object when it is written back (`native`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import Request
+
+Document = dict[str, Any]
+
+EXTENSION = "https://stac-extensions.github.io/language/v1.0.0/schema.json"
+TRANSLATIONS_FIELD = "bocage:translations"
+KEPT_FIELD = "bocage:language"
+"""Of an object with translations, as it is shown: the language that its own texts are in."""
+ENGLISH, FRENCH = "en", "fr"
+OFFERED = (ENGLISH, FRENCH)
+_NAMES = {ENGLISH: ("English", "English"), FRENCH: ("Français", "French")}
+_TEXTS = ("title", "description", "keywords")
+_LONGEST = 500
+
+# What the platform itself says, by its English.
+_IN_FRENCH = {
+    "Bocage catalogue": "Catalogue de Bocage",
+    "Data and services about land surfaces, by collection, place, time and property.": (
+        "Données et services sur les surfaces continentales, par collection, lieu, date et propriété."
+    ),
+    "This document": "Ce document",
+    "Root": "Racine",
+    "Collections": "Collections",
+    "Children": "Collections de la racine",
+    "Conformance classes": "Classes de conformité",
+    "Search": "Recherche",
+    "Search [GET]": "Recherche [GET]",
+    "Search [POST]": "Recherche [POST]",
+    "Queryables": "Propriétés interrogeables",
+    "Sortables": "Propriétés de tri",
+    "Aggregate": "Agrégation",
+    "Aggregations": "Agrégations",
+    "Changes": "Changements",
+    "Items": "Objets",
+    "OpenAPI": "OpenAPI",
+    "Documentation of the API": "Documentation de l’API",
+    "In English": "En anglais",
+    "In French": "En français",
+    "Identifier": "Identifiant",
+    "Collection": "Collection",
+    "Geometry": "Géométrie",
+    "Acquired": "Date d’acquisition",
+    "Datetime": "Date",
+    "Start datetime": "Début",
+    "End datetime": "Fin",
+    "Created": "Création",
+    "Updated": "Mise à jour",
+    "Title": "Titre",
+    "Description": "Description",
+    "Keywords": "Mots-clés",
+    "License": "Licence",
+    "Cloud cover": "Couverture nuageuse",
+    "Snow cover": "Couverture neigeuse",
+    "Platform": "Plate-forme",
+    "Instruments": "Instruments",
+    "Constellation": "Constellation",
+    "Mission": "Mission",
+    "Ground sample distance": "Résolution au sol",
+    "Coordinate reference system": "Système de coordonnées",
+    "Sun azimuth": "Azimut du soleil",
+    "Sun elevation": "Élévation du soleil",
+    "Off-nadir angle": "Angle de visée",
+    "Incidence angle": "Angle d’incidence",
+    "Azimuth": "Azimut",
+}
+
+
+def of(request: Request) -> str:
+    """The language of the answer: the parameter `language`, else what the header asks for, else English."""
+    return of_scope(request.scope)
+
+
+def of_scope(scope: Mapping[str, Any]) -> str:
+    """The same, before there is a request."""
+    if b"language=" in scope["query_string"]:
+        named = parse_qs(scope["query_string"].decode("latin1")).get("language")
+        if named:
+            return chosen(named[-1])
+    return chosen(next((value for name, value in scope["headers"] if name == b"accept-language"), b"").decode("latin1"))
+
+
+@lru_cache(1024)
+def chosen(accepted: str) -> str:
+    """The offered language that `accepted`, an Accept-Language, likes best; what can't be read likes nothing."""
+    best, liked = ENGLISH, 0.0
+    for part in accepted[:_LONGEST].split(","):
+        tag, _, parameter = part.partition(";")
+        try:
+            weight = float(parameter.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        primary = tag.strip().lower().partition("-")[0]
+        found = ENGLISH if primary == "*" else primary
+        if found in OFFERED and weight > liked:
+            best, liked = found, weight
+    return best
+
+
+def say(text: str, tongue: str) -> str:
+    """A text of the platform's own in `tongue`; in English when there is no other."""
+    return _IN_FRENCH.get(text, text) if tongue == FRENCH else text
+
+
+def about(code: str) -> Document:
+    """A language as the language extension describes one."""
+    names = _NAMES.get(code)
+    return {"code": code} if names is None else {"code": code, "name": names[0], "alternate": names[1]}
+
+
+def others(tongue: str) -> list[Document]:
+    """The languages that an answer is offered in besides `tongue`."""
+    return [about(code) for code in OFFERED if code != tongue]
+
+
+def translations_of(holder: Document) -> dict[str, Document]:
+    """The translations that `holder` has by its own word; what is no translation is none."""
+    stated = holder.get(TRANSLATIONS_FIELD)
+    if not isinstance(stated, dict):
+        return {}
+    return {str(code): texts for code, texts in stated.items() if isinstance(texts, dict)}
+
+
+def spoken(holder: Document) -> str | None:
+    """The language that an object says its texts are in."""
+    stated = holder.get("language")
+    code = stated.get("code") if isinstance(stated, dict) else None
+    return code if isinstance(code, str) and code else None
+
+
+def show(holder: Document, tongue: str) -> bool:
+    """Turn `holder`'s texts, in place, into those of `tongue` where it has them; whether it has translations."""
+    translations = translations_of(holder)
+    if not translations:
+        return False
+    own = spoken(holder) or ENGLISH
+    shown = _turned(holder, own, tongue)
+    holder["language"] = about(shown)
+    holder["languages"] = [about(code) for code in translations_of(holder) if code != shown]
+    holder[KEPT_FIELD] = own
+    return True
+
+
+def native(holder: Document) -> bool:
+    """Undo `show`, in place, whichever language it showed; whether there was something to undo."""
+    kept = holder.pop(KEPT_FIELD, None)
+    if not translations_of(holder):
+        return False
+    own = spoken(holder) or ENGLISH
+    kept = _turned(holder, own, kept if isinstance(kept, str) else own)
+    holder.pop("languages", None)
+    holder.pop("language", None)
+    if kept != ENGLISH:
+        holder["language"] = about(kept)
+    return True
+
+
+def _turned(holder: Document, own: str, tongue: str) -> str:
+    """Change the texts of `own` for those of `tongue`, in place; the language that the texts are in then."""
+    translations: dict[str, Any] = dict(holder[TRANSLATIONS_FIELD])
+    mine = translations.pop(own, None)
+    twice = frozenset(_TEXTS).intersection(holder)
+    mine = {name: text for name, text in mine.items() if name not in twice} if isinstance(mine, dict) else {}
+    theirs = translations.get(tongue) if tongue != own else None
+    # What an object does not say in its own language is no translation of anything: it stays where it is.
+    names = [name for name in _TEXTS if name in theirs and name in holder] if isinstance(theirs, dict) else []
+    if isinstance(theirs, dict) and names:
+        mine |= {name: holder[name] for name in names}
+        holder.update({name: theirs[name] for name in names})
+        translations[tongue] = {name: text for name, text in theirs.items() if name not in names}
+    if mine:
+        translations[own] = mine
+    holder[TRANSLATIONS_FIELD] = {code: texts for code, texts in sorted(translations.items()) if texts != {}}
+    return tongue if names else own

@@ -1,0 +1,24 @@
+"""Values that go beside a statement, never into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Arguments:
+    """Collects them in order; each is known in the statement by its number and its type."""
+
+    def __init__(self, *given: Any) -> None:
+        self.values: list[Any] = list(given)
+        self.areas: list[tuple[str, str]] = []
+
+    def area(self, geojson: str, at: str, *, plain: bool = False) -> str:
+        """A geometry, and where it was asked for; one that is not `plain` may cross itself, which is to be checked."""
+        if not plain:
+            self.areas.append((geojson, at))
+        return f"catalogue.area({self.add(geojson, 'text')}, {self.add(at, 'text')})"
+
+    def add(self, value: Any, type_: str) -> str:
+        """The place of a value in the statement, such as `$3::text`."""
+        self.values.append(value)
+        return f"${len(self.values)}::{type_}"

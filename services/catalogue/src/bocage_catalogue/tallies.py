@@ -1,0 +1,65 @@
+"""How many items of which collection a caller sees: exactly, from sums that follow the log of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import date
+
+from bocage_kit.identity import Identity
+from bocage_kit.problems import Problem
+
+from bocage_catalogue.conditions import eyes
+from bocage_catalogue.database import Connection, Contended, Database
+
+_log = logging.getLogger("bocage.catalogue")
+# Whoever counts adds what is not folded yet, and whoever follows the changes waits for it.
+_BATCH = 2000
+_PAUSE, _PAUSE_AFTER_FAILURE = 0.25, 5.0
+
+Counts = dict[str, dict[date, int]]
+
+
+_TALLIED = "catalogue.tallied($1, $2, $3, $4, $5, $6)"
+
+
+async def counts(
+    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
+) -> Counts:
+    """How many items the caller sees, by collection and month.
+
+    `among` are the collections that are asked for, None all; `unseen` those that are hidden from the caller.
+    """
+    rows = await connection.fetch(f"select * from {_TALLIED}", among, unseen, *eyes(identity))  # noqa: S608
+    found: Counts = {}
+    for row in rows:
+        found.setdefault(row["in_collection"], {})[row["in_month"]] = row["seen"]
+    return found
+
+
+async def total(
+    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
+) -> int:
+    """The same altogether."""
+    sql = f"select coalesce(sum(seen), 0)::bigint from {_TALLIED}"  # noqa: S608
+    return int(await connection.fetchval(sql, among, unseen, *eyes(identity)))
+
+
+async def fold(database: Database) -> int:
+    """Put committed changes into their order and into the sums; how many. Some may be left."""
+    async with database.writing() as connection:
+        return int(await connection.fetchval("select catalogue.order_changes($1)", _BATCH))
+
+
+async def keep_folding(database: Database) -> None:
+    """Do so again and again, until cancelled. Any number of copies may do so at once: one works, the others wait."""
+    while True:
+        pause = _PAUSE
+        try:
+            if await fold(database) == _BATCH:
+                pause = 0
+        except (Problem, Contended) as error:
+            _log.warning("changes are not folded", extra={"reason": type(error).__name__})
+            pause = _PAUSE_AFTER_FAILURE
+        await asyncio.sleep(pause)
