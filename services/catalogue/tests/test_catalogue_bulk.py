@@ -128,10 +128,8 @@ def test_many_senders_of_the_same_items(
 
     def send(sender: int) -> list[tuple[str, int]]:
         names = [f"i{(n * 7 + sender * 13) % 60}" for n in range(40)]
-        made = [
-            fresh_catalogue.item(name, sender=sender, datetime=f"20{20 + int(name[1:]) % 4}-{(sender % 3) + 1:02}-01T00:00:00Z")
-            for name in names
-        ]  # fmt: skip
+        moments = [f"20{20 + int(name[1:]) % 4}-{sender % 3 + 1:02}-01T00:00:00Z" for name in names]
+        made = [fresh_catalogue.item(n, sender=sender, datetime=m) for n, m in zip(names, moments, strict=True)]
         answer = service.post(f"/stac/collections/crowd/items?mode=partial&method={method}", json=together(*made))
         assert answer.status_code == 207, answer.text
         return [(r["id"], r["status"]) for r in answer.json()["results"]]

@@ -188,7 +188,7 @@ def check_depth(document: Any) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """`value` as pgSTAC keeps it: members that are null are dropped, elements of lists are not. Shares what is equal."""
+    """`value` as pgSTAC keeps it: without members that are null; elements of lists stay. Shares what is equal."""
     kept = value
     if type(value) is dict:
         for name, inner in value.items():
