@@ -88,6 +88,8 @@ class Database:
 
     def __init__(self, reading: Any, writing: Any) -> None:
         self._reading, self._writing = reading, writing
+        self.loading = 0
+        """How many requests write many items now."""
 
     @classmethod
     @asynccontextmanager
