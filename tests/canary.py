@@ -133,7 +133,7 @@ class Asker:
             return {"title": "overwritten"} if operation.method == "patch" else collection(to)
         if path.startswith("/processing/"):
             return {"inputs": {"item": to.reference}, "audience": "owner"}
-        if path == "/stac/search":
+        if path in ("/stac/search", "/stac/export"):
             return {"collections": [to.collection], "ids": [to.item]}
         if path == "/rights/tile_tokens":
             return {"items": [to.reference], "ttl": 600}

@@ -188,21 +188,24 @@ async def transaction(
 ) -> _T:
     """Run `write` in a transaction; when it loses against another one, or finds no room, again. Raises Problem 503.
 
-    Writers of items go side by side: rows are held, and each partition knows an id once. Who changes the collection
-    itself is `alone`: pgSTAC drops a collection's tables before its row, and a writer waits for them the other way.
+    Writers of items go side by side: rows are held, and each partition knows an id once. Whoever lost goes alone, and
+    so comes to an end however many write the same. So does who changes the collection itself: pgSTAC drops a
+    collection's tables before its row, and a writer of items waits for them the other way.
     """
     need: Sequence[StoredItem] = ()
+    lock = f"collection {collection}"
     for attempt in attempts():
         try:
             if need:
                 await make_room(database, collection, need)
                 need = ()
-            lock = f"collection {collection}"
-            async with database.writing(*((lock,) if alone else ()), shared=None if alone else lock) as connection:
+            locks, shared = ((lock,), None) if alone else ((), lock)
+            async with database.writing(*locks, shared=shared) as connection:
                 return await write(connection)
         except NoRoom as error:
             need = error.items
             await pause(attempt)
         except (Contended, Taken):
+            alone = True
             await pause(attempt)
     raise AssertionError("unreachable")
