@@ -15,6 +15,7 @@ from bocage_gateway import headers
 from bocage_gateway.upstream import Upstream, unavailable
 
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
+_PATIENCE_EXACT_TO = 0.02
 _BODILESS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("bocage.gateway")
 
@@ -49,6 +50,8 @@ class Transfer:
         self._client_silent = False
         self._started = False
         self._guard = asyncio.timeout(None)
+        self._ends = 0.0
+        self._loop = asyncio.get_running_loop()
         self._watcher: asyncio.Task[None] | None = None
 
     async def run(self, upstream: Upstream) -> None:
@@ -59,7 +62,7 @@ class Transfer:
             self._body_read.set()
         transfer = asyncio.current_task()
         assert transfer is not None
-        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._start_watching, transfer)
+        timer = self._loop.call_later(_WATCH_AFTER_SECONDS, self._start_watching, transfer)
         try:
             async with self._guard:
                 await self._forward(upstream)
@@ -165,8 +168,11 @@ class Transfer:
         self._within(self._client_seconds)
 
     def _within(self, seconds: float) -> None:
-        if not self._guard.expired():
-            self._guard.reschedule(asyncio.get_running_loop().time() + seconds)
+        """Move the end of patience. One that is nearly right stays: a timer set anew for each piece costs its share."""
+        end = self._loop.time() + seconds
+        if abs(end - self._ends) > seconds * _PATIENCE_EXACT_TO and not self._guard.expired():
+            self._ends = end
+            self._guard.reschedule(end)
 
     def _timed_out(self, service: str) -> Problem:
         if self._client_silent:

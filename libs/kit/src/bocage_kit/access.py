@@ -22,14 +22,21 @@ def caller(request: Request) -> Identity:
 
 
 class Access:
-    """A declaration of who may call a route, used as a FastAPI dependency."""
+    """A declaration of who may call a route, used as a FastAPI dependency.
+
+    It is a coroutine since FastAPI hands anything else to a thread, which takes longer than the whole decision.
+    """
 
     def __init__(
         self, *, scope: str | None = None, account: bool = False, open_: bool = False, links: bool = False
     ) -> None:
         self.scope, self.account, self.open, self.links = scope, account, open_, links
 
-    def __call__(self, request: Request) -> Identity | None:
+    async def __call__(self, request: Request) -> Identity | None:
+        return self.admitted(request)
+
+    def admitted(self, request: Request) -> Identity | None:
+        """The caller, who may call the route; None where nobody is asked. Raises Problem."""
         if self.open:
             return None
         identity = caller(request)
@@ -62,7 +69,11 @@ def scope(name: str) -> Access:
     return Access(scope=name)
 
 
-Caller = Annotated[Identity, Depends(caller)]
+async def _caller(request: Request) -> Identity:
+    return caller(request)
+
+
+Caller = Annotated[Identity, Depends(_caller)]
 
 
 def declared(route: APIRoute | RouteContext) -> Access | None:
