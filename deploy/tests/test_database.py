@@ -25,7 +25,11 @@ def owner_of(pid: int) -> int:
 )
 def test_memory_is_shared_within_bounds(size: int, buffers: str, work: str, maintenance: str) -> None:
     shares = of_memory(size)
-    assert (shares["shared_buffers"], shares["work_mem"], shares["maintenance_work_mem"]) == (buffers, work, maintenance)
+    assert (shares["shared_buffers"], shares["work_mem"], shares["maintenance_work_mem"]) == (
+        buffers,
+        work,
+        maintenance,
+    )
 
 
 def test_server_runs_with_its_share_of_this_machine(database: TestDatabase) -> None:
@@ -33,7 +37,8 @@ def test_server_runs_with_its_share_of_this_machine(database: TestDatabase) -> N
     with psycopg.connect(database.admin_url) as connection:
         for name in ("shared_buffers", "work_mem", "maintenance_work_mem"):
             row = connection.execute(
-                "select setting::bigint * case unit when '8kB' then 8 else 1 end from pg_settings where name = %s", [name]
+                "select setting::bigint * case unit when '8kB' then 8 else 1 end from pg_settings where name = %s",
+                [name],
             ).fetchone()
             assert row == (int(wanted[name].removesuffix("MB")) * 1024,)
 

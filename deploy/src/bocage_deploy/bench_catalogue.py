@@ -28,7 +28,16 @@ from bocage_deploy import bench_items, bench_peer
 from bocage_deploy.bench_items import FRANCE
 from bocage_deploy.bench_processes import Meter, below
 from bocage_deploy.bench_requests import (
-    BOUNDS, DEEP_PAGE, DRAWN, ONE_ITEM, Asked, Bound, encoded, first_page, one_item, page_after,
+    BOUNDS,
+    DEEP_PAGE,
+    DRAWN,
+    ONE_ITEM,
+    Asked,
+    Bound,
+    encoded,
+    first_page,
+    one_item,
+    page_after,
 )  # fmt: skip
 from bocage_deploy.cluster import Cluster, install_programs
 from bocage_deploy.home import Home
@@ -191,7 +200,9 @@ def running(count: int, line: Line) -> Iterator[Bench]:
             _share_collections(url, held.url)
             items.unlink()
             line(f"  pypgstac load, bare {count / seconds['peer']:7.0f} items/s")
-            line(f"  pypgstac load, ours {count / seconds['ours']:7.0f} items/s   {seconds['ours'] / seconds['peer']:.2f} × as long")
+            line(
+                f"  pypgstac load, ours {count / seconds['ours']:7.0f} items/s   {seconds['ours'] / seconds['peer']:.2f} × as long"
+            )
             bench_peer.register_numbers(held.url, "eo:cloud_cover")
             with psycopg.connect(held.url, autocommit=True) as connection:
                 connection.execute("vacuum analyze")

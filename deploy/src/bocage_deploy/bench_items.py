@@ -67,9 +67,7 @@ def collection(name: str) -> dict[str, Any]:
         },
         "links": [],
         "summaries": {"platform": ["mission-a", "mission-b"], "gsd": [10, 20]},
-        "item_assets": {
-            key: {"type": _TIFF, "roles": ["visual" if key == "visual" else "data"]} for key, *_ in _BANDS
-        },
+        "item_assets": {key: {"type": _TIFF, "roles": ["visual" if key == "visual" else "data"]} for key, *_ in _BANDS},
     }
 
 
@@ -78,7 +76,12 @@ def _footprint(dice: random.Random, area: tuple[float, float, float, float]) -> 
     west = math.floor(dice.uniform(area[0], area[2]))
     south = math.floor(dice.uniform(area[1], area[3]))
     tilt, width = dice.uniform(-0.03, 0.03), 1.1
-    ring = [[west, south + 1.0], [west + tilt, south], [west + width + tilt, south + 0.02], [west + width, south + 1.02]]
+    ring = [
+        [west, south + 1.0],
+        [west + tilt, south],
+        [west + width + tilt, south + 0.02],
+        [west + width, south + 1.02],
+    ]
     if dice.random() < 0.35:
         part = dice.uniform(0.3, 0.9)
         ring[2] = [west + width * part + tilt, south + 0.01]

@@ -12,10 +12,13 @@ from bocage_kit.problems import Problem
 from starlette.types import Receive, Scope, Send
 
 from bocage_gateway import headers
+from bocage_gateway.line import Answer
 from bocage_gateway.upstream import Upstream, unavailable
 
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
 _PATIENCE_EXACT_TO = 0.02
+_AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
+_HEADER = HEADER.lower().encode()
 _BODILESS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("bocage.gateway")
 
@@ -93,19 +96,7 @@ class Transfer:
         # The response is left without its end: the server closes the connection and the client sees a truncation.
 
     async def _forward(self, upstream: Upstream) -> None:
-        method = self._scope["method"]
-        self._wait_for_upstream()
-        response = await upstream.request(
-            method,
-            _target(self._scope),
-            [
-                *headers.to_service(self._scope["headers"]),
-                (HEADER, self._identity),
-                ("x-request-id", self._request_id),
-            ],
-            None if self._length == 0 else self._body(),
-            replayable=self._length == 0 and method in _BODILESS,
-        )
+        response = await self._ask(upstream)
         try:
             await self._answer(response)
         finally:
@@ -114,7 +105,25 @@ class Transfer:
             else:
                 response.close()  # half a request body is on this connection: it can't serve another
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> None:
+    async def _ask(self, upstream: Upstream) -> Answer | aiohttp.ClientResponse:
+        method, target = self._scope["method"], _target(self._scope)
+        sent = headers.to_service(self._scope["headers"])
+        sent += ((_HEADER, self._identity.encode()), (b"x-request-id", self._request_id.encode()))
+        if self._length is not None and self._length <= _AT_ONCE_BYTES:
+            body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
+            self._wait_for_upstream()
+            replayable = self._length == 0 and method in _BODILESS
+            return await upstream.at_once(method, target, sent, body, replayable=replayable)
+        self._wait_for_upstream()
+        return await upstream.request(
+            method,
+            target.decode("latin1"),
+            [(name.decode("latin1"), value.decode("latin1")) for name, value in sent],
+            self._body(),
+            replayable=False,
+        )
+
+    async def _answer(self, response: Answer | aiohttp.ClientResponse) -> None:
         answered = headers.dressed(headers.to_client(response.raw_headers), self._request_id, by_caller=True)
         self._started = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": answered})
@@ -186,11 +195,11 @@ class Transfer:
         )
 
 
-def _target(scope: Scope) -> str:
+def _target(scope: Scope) -> bytes:
     """Path and query exactly as sent: routing and forwarding must see the same bytes."""
     query: bytes = scope["query_string"]
     raw: bytes = scope["raw_path"]
-    return (raw + (b"?" + query if query else b"")).decode("latin1")
+    return raw + b"?" + query if query else raw
 
 
 def _body_length(scope: Scope) -> int | None:

@@ -83,15 +83,14 @@ def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     }
 
 
-def to_service(headers: Headers) -> list[tuple[str, str]]:
+def to_service(headers: Headers) -> Headers:
     """What a service may see of a caller's headers. An underscore counts as a hyphen: some servers read it so."""
     dropped = _named_by_connection(headers)
-    kept = []
-    for name, value in headers:
-        shown = _shown_to_services(name)
-        if shown is not None and (not dropped or _plain(name) not in dropped):
-            kept.append((shown, value.decode("latin1")))
-    return kept
+    return [
+        (name, value)
+        for name, value in headers
+        if _shown_to_services(name) and (not dropped or _plain(name) not in dropped)
+    ]
 
 
 def _plain(name: bytes) -> bytes:
@@ -99,11 +98,9 @@ def _plain(name: bytes) -> bytes:
 
 
 @lru_cache(1024)
-def _shown_to_services(name: bytes) -> str | None:
+def _shown_to_services(name: bytes) -> bool:
     plain = _plain(name)
-    if plain in _NOT_TO_SERVICES or plain.startswith(_PREFIXES_NOT_TO_SERVICES):
-        return None
-    return name.decode("latin1")
+    return plain not in _NOT_TO_SERVICES and not plain.startswith(_PREFIXES_NOT_TO_SERVICES)
 
 
 @lru_cache(1024)
