@@ -1,6 +1,7 @@
 """The catalogue through the gateway with an API key, beside the software that it is built on and beside plain SQL.
 
-All in one run, in turn, on the same items. Every request is drawn anew; answers must be the same items in the same order.
+All in one run, in turn, on the same items. Every request is drawn anew, and answers must be the same items in the same
+order.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import os
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ import psycopg
 
 from bocage_deploy import bench_items, bench_peer
 from bocage_deploy.bench_items import FRANCE
+from bocage_deploy.bench_loading import pypgstac_load, wait_until_finished
 from bocage_deploy.bench_processes import Meter, below
 from bocage_deploy.bench_requests import (
     BOUNDS,
@@ -141,35 +141,12 @@ def _names(answer: Mapping[str, Any]) -> list[str]:
     return [each["id"] for each in answer["features"]] if "features" in answer else [answer["id"]]
 
 
-def pypgstac_load(url: str, kind: str, file: Path) -> float:
-    """Load a file as an operator does; the seconds that it took."""
-    begun = time.monotonic()
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "pypgstac"), "load", kind, str(file), "--dsn", url, "--method", "insert"],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"pypgstac load failed: {done.stderr.strip()[-800:]}")
-    return time.monotonic() - begun
-
-
 def _share_collections(ours: str, theirs: str) -> None:
     """The platform has collections of its own, for results: the peer gets them too."""
     with psycopg.connect(ours) as mine, psycopg.connect(theirs) as his:
         his.execute("set search_path = pgstac, public")
         for (content,) in mine.execute("select content::text from pgstac.collections"):
             his.execute("select pgstac.upsert_collection(%s)", [content])
-
-
-def wait_until_finished(url: str, line: Line) -> None:
-    """Return when every item is laid out: what the catalogue does of itself, here with some help."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        begun = time.monotonic()
-        while connection.execute("select count(*) from catalogue.finished_item where body is null").fetchone() != (0,):
-            connection.execute("select catalogue.finish_more(1000)")
-        line(f"  laid out {time.monotonic() - begun:.0f} s after the load")
-        connection.execute("vacuum analyze")
-        connection.execute("checkpoint")
 
 
 @contextmanager
@@ -200,9 +177,8 @@ def running(count: int, line: Line) -> Iterator[Bench]:
             _share_collections(url, held.url)
             items.unlink()
             line(f"  pypgstac load, bare {count / seconds['peer']:7.0f} items/s")
-            line(
-                f"  pypgstac load, ours {count / seconds['ours']:7.0f} items/s   {seconds['ours'] / seconds['peer']:.2f} × as long"
-            )
+            ratio = seconds["ours"] / seconds["peer"]
+            line(f"  pypgstac load, ours {count / seconds['ours']:7.0f} items/s   {ratio:.2f} × as long")
             bench_peer.register_numbers(held.url, "eo:cloud_cover")
             with psycopg.connect(held.url, autocommit=True) as connection:
                 connection.execute("vacuum analyze")

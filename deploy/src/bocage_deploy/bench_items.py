@@ -29,7 +29,8 @@ class Made:
     collections: tuple[tuple[str, float], ...]
     area: tuple[float, float, float, float]
     bands: int = len(_BANDS)
-    checksums: bool = True
+    external: bool = False
+    """Files on another host, as anybody may name them; else in the platform's store."""
 
     def counts(self, items: int) -> dict[str, int]:
         """How many items each collection has: the last one takes the rest."""
@@ -43,7 +44,7 @@ FRANCE = Made(
 )
 """As many scenes in one place as a national archive has; items of five and a half kilobytes."""
 
-WORLD = Made(tuple((f"archive-{n:02d}", 0.05) for n in range(20)), (-20.0, -35.0, 50.0, 70.0), 4, checksums=False)
+WORLD = Made(tuple((f"archive-{n:02d}", 0.05) for n in range(20)), (-20.0, -35.0, 50.0, 70.0), 2, external=True)
 """Twenty collections over Europe and Africa; items of two and a half kilobytes."""
 
 
@@ -98,7 +99,7 @@ def _asset(dice: random.Random, made: Made, place: str, number: int, epsg: int) 
     if wavelength is not None:
         told |= {"eo:common_name": key, "eo:center_wavelength": wavelength, "eo:full_width_half_max": 0.07}
     asset = {
-        "href": f"store:{place}/{key}",
+        "href": f"https://files.example.org/{place}/{key}.tif" if made.external else f"store:{place}/{key}",
         "type": _TIFF,
         "roles": ["visual" if key == "visual" else "data"],
         "title": f"{band} - {key} {metres} m",
@@ -109,7 +110,9 @@ def _asset(dice: random.Random, made: Made, place: str, number: int, epsg: int) 
         "file:size": dice.randrange(5_000_000, 220_000_000),
         "bands": [told] * (3 if key == "visual" else 1),
     }
-    if made.checksums:
+    if made.external:
+        asset["bocage:external"] = True
+    else:
         asset["file:checksum"] = f"1220{dice.getrandbits(256):064x}"
     return key, asset
 

@@ -1,4 +1,4 @@
-"""The software that the catalogue is measured beside: stac-fastapi-pgstac over a pgSTAC of its own, as its makers serve it.
+"""What the catalogue is measured beside: stac-fastapi-pgstac over a pgSTAC of its own, as its makers serve it.
 
 It is installed once, into an environment of its own in the user's cache, and served in both its settings: items put
 together by the database (its default) and by the application (`USE_API_HYDRATE`).

@@ -138,10 +138,8 @@ def first_page(dice: random.Random) -> tuple[str, dict[str, Any]]:
 
 def page_after(path: str, dated: Mapping[str, Any], last: Mapping[str, Any]) -> Asked:
     """The page behind a link, after the item that ended the one before."""
-    return Asked(
-        path, None, f"{_TEXT} {_TIME} and {_AFTER}{_ORDER}",
-        {**dated, "most": 10, "moment": last["properties"]["datetime"], "holder": last["collection"], "last": last["id"]},
-    )  # fmt: skip
+    place = {"moment": last["properties"]["datetime"], "holder": last["collection"], "last": last["id"]}
+    return Asked(path, None, f"{_TEXT} {_TIME} and {_AFTER}{_ORDER}", {**dated, "most": 10, **place})
 
 
 def encoded(asked: Asked) -> bytes | None:
