@@ -46,7 +46,8 @@ def report(results: Mapping[str, Any], each: int) -> tuple[str, bool]:
         ),
         (
             f"`pypgstac load` killed after {killed['before']} of {each} items, and again",
-            f"{killed['missing']} lost, {killed['differ']} not found", "0", not killed["missing"] and not killed["differ"],
+            f"{killed['missing']} lost, {killed['differ']} not found", "0",
+            not killed["missing"] and not killed["differ"],
         ),
         ("items that searches find otherwise than pgSTAC has them", str(settled["differ"]), "0", not settled["differ"]),
     ]  # fmt: skip

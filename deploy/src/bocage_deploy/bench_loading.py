@@ -63,8 +63,8 @@ def differences(url: str, collection: str) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
             "select count(*) from (select id, datetime from pgstac.items where collection = %(c)s) a"
-            " full join (select id, datetime from catalogue.finished_item where collection = %(c)s) b using (id, datetime)"
-            " where a.id is null or b.id is null or a.datetime is null",
+            " full join (select id, datetime from catalogue.finished_item where collection = %(c)s) b"
+            " using (id, datetime) where a.id is null or b.id is null",
             {"c": collection},
         ).fetchone()
     assert row is not None
