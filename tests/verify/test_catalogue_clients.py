@@ -257,7 +257,8 @@ def test_stac_api_validator(catalogue: Catalogue, validator: tuple[Path, Path], 
     python, site = validator
     number = "eo:cloud_cover"
     options = {
-        "log-level": "ERROR", "root-url": catalogue.stac + "/", "collection": COLLECTION, "geometry": json.dumps(EVERYWHERE),
+        "log-level": "ERROR",
+        "root-url": catalogue.stac + "/", "collection": COLLECTION, "geometry": json.dumps(EVERYWHERE),
         "conformance": name, "transaction-collection": SCRATCH, "fields-nested-property": f"properties.{number}",
         "query-comparison-field": number, "query-eq-value": "5.0", "query-neq-value": "5.0", "query-lt-value": "50",
         "query-lte-value": "50", "query-gt-value": "10", "query-gte-value": "10", "query-substring-field": "platform",
