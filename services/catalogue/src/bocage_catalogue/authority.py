@@ -36,8 +36,8 @@ def is_administrator(identity: Identity) -> bool:
 class Reader(Access):
     """Any verified identity, save one that stands for a tile token: those are good for tiles alone."""
 
-    def admitted(self, request: Request) -> Identity | None:
-        identity = super().admitted(request)
+    def check(self, request: Request) -> Identity | None:
+        identity = super().check(request)
         if identity is not None and identity.tiles is not None:
             raise Problem(403, "tile-token", "A tile token is good for tiles only; use an API key here.")
         return identity
@@ -49,8 +49,8 @@ class Writer(Reader):
     def __init__(self) -> None:
         super().__init__(account=True)
 
-    def admitted(self, request: Request) -> Identity | None:
-        super().admitted(request)
+    def check(self, request: Request) -> Identity | None:
+        super().check(request)
         identity = caller(request)
         if identity.anonymous:
             raise unauthenticated()
