@@ -107,18 +107,18 @@ class Bench:
 
     def ask(self, kind: str, paths: Mapping[str, str], asked: Asked, *, counted: bool) -> dict[str, Any]:
         """Send one request to every side, in turn, compare what comes back, and return the answers."""
-        answers: dict[str, Any] = {}
+        contents: dict[str, bytes] = {}
         kept = self.figures.setdefault(kind, {}) if counted else {}
+        body = encoded(asked)
         for name, side in self.sides.items():
             side.meter.begin()
             begun = time.perf_counter()
-            content = side.fetch(paths.get(name, asked.path), encoded(asked))
+            contents[name] = side.fetch(paths.get(name, asked.path), body)
             taken = time.perf_counter() - begun
             time.sleep(_AFTERWARDS)
             figures = kept.setdefault(name, Figures())
             figures.parts.append(side.meter.end())
             figures.seconds.append(taken)
-            answers[name] = json.loads(content)
         self.floor.begin()
         begun = time.perf_counter()
         rows = self.sql.execute(asked.floor, dict(asked.values), prepare=True).fetchall()
@@ -128,6 +128,7 @@ class Bench:
         figures = kept.setdefault("floor", Figures())
         figures.parts.append(self.floor.end())
         figures.seconds.append(taken)
+        answers = {name: json.loads(content) for name, content in contents.items()}
         expected = [row[1] for row in rows]
         for name, answer in answers.items():
             if _names(answer) != expected:
@@ -212,6 +213,8 @@ def _rounds(bench: Bench, rounds: int) -> None:
     walk = Walk(bench, random.Random(12))  # noqa: S311
     for number in range(-3, rounds):
         counted = number >= 0
+        for side in bench.sides.values():
+            side.meter.refresh()
         for kind, (_, draw) in DRAWN.items():
             bench.ask(kind, {}, draw(dice, bench.counts), counted=counted)
         holder = dice.choices(list(bench.counts), list(bench.counts.values()))[0]

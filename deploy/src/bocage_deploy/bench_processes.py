@@ -54,22 +54,29 @@ def used(process: int) -> float:
 
 
 class Meter:
-    """What named groups of processes use between `begin` and `end`. One that ends meanwhile takes nothing back."""
+    """What named groups of processes use between `begin` and `end`. One that ends meanwhile takes nothing back.
+
+    Which processes these are is looked up by `refresh`, since that is work enough to push what is measured out of the
+    processor's caches.
+    """
 
     def __init__(self, roots: Mapping[str, int]) -> None:
         self._roots = roots
+        self._groups: dict[str, set[int]] = {}
         self._before: dict[int, float] = {}
+        self.refresh()
 
-    def _groups(self) -> dict[str, set[int]]:
+    def refresh(self) -> None:
+        """Look again at what the roots have started."""
         by_parent = children()
-        return {name: tree([root], by_parent) for name, root in self._roots.items()}
+        self._groups = {name: tree([root], by_parent) for name, root in self._roots.items()}
 
     def begin(self) -> None:
-        self._before = {process: used(process) for group in self._groups().values() for process in group}
+        self._before = {process: used(process) for group in self._groups.values() for process in group}
 
     def end(self) -> dict[str, float]:
         """Seconds of each group."""
         return {
-            name: sum(max(0.0, used(process) - self._before.get(process, 0.0)) for process in group)
-            for name, group in self._groups().items()
+            name: sum(max(0.0, used(process) - self._before[process]) for process in group)
+            for name, group in self._groups.items()
         }

@@ -51,7 +51,7 @@ class Transfer:
         self._refusal: Problem | None = None
         self._client_left = False
         self._client_silent = False
-        self._started = False
+        self.started = False
         self._guard = asyncio.timeout(None)
         self._ends = 0.0
         self._loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class Transfer:
                 self._watcher.cancel()
 
     def _fail(self, problem: Problem) -> None:
-        if not self._started:
+        if not self.started:
             raise problem
         # The response is left without its end: the server closes the connection and the client sees a truncation.
 
@@ -125,7 +125,7 @@ class Transfer:
 
     async def _answer(self, response: Answer | aiohttp.ClientResponse) -> None:
         answered = headers.dressed(headers.to_client(response.raw_headers), self._request_id, by_caller=True)
-        self._started = True
+        self.started = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": answered})
         content = response.content
         more = True
