@@ -1,14 +1,14 @@
 # Bocage: every command that a person or CI needs. `make` alone tells them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo test verify check bench install format openapi
+.PHONY: help run up down demo test verify check bench bench-large install format openapi
 
 UV = $(shell deploy/find-uv.sh)
 RUN := $(UV) run --frozen --all-packages
 CARS = BOCAGE_CARS=$$($(RUN) bocage-platform install 2>/dev/null | tail -n 1)
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
 
 install: ## Python packages, PostgreSQL with PostGIS, the stereo engine
 	@test -n "$(UV)"
@@ -54,3 +54,6 @@ verify: install ## the slow proofs: real Pléiades pairs, third-party clients, l
 
 bench: install ## benchmarks beside their floors
 	$(CARS) $(RUN) python -m bocage_deploy.bench
+
+bench-large: install ## the catalogue with a million items, and its report
+	$(RUN) python -m bocage_deploy.bench_large --report docs/explanation/catalogue-at-a-million.md

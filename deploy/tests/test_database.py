@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from bocage_deploy.cluster import memory, of_memory
 
 if TYPE_CHECKING:
     from conftest import TestDatabase
@@ -16,6 +17,30 @@ if TYPE_CHECKING:
 
 def owner_of(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
+
+
+@pytest.mark.parametrize(
+    ("size", "buffers", "work", "maintenance"),
+    [(2**29, "128MB", "8MB", "64MB"), (2**34, "2048MB", "32MB", "512MB"), (2**40, "8192MB", "64MB", "1024MB")],
+)
+def test_memory_is_shared_within_bounds(size: int, buffers: str, work: str, maintenance: str) -> None:
+    shares = of_memory(size)
+    assert (shares["shared_buffers"], shares["work_mem"], shares["maintenance_work_mem"]) == (
+        buffers,
+        work,
+        maintenance,
+    )
+
+
+def test_server_runs_with_its_share_of_this_machine(database: TestDatabase) -> None:
+    wanted = of_memory(memory())
+    with psycopg.connect(database.admin_url) as connection:
+        for name in ("shared_buffers", "work_mem", "maintenance_work_mem"):
+            row = connection.execute(
+                "select setting::bigint * case unit when '8kB' then 8 else 1 end from pg_settings where name = %s",
+                [name],
+            ).fetchone()
+            assert row == (int(wanted[name].removesuffix("MB")) * 1024,)
 
 
 def test_server_is_private(database: TestDatabase) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import psycopg
 import pytest
 from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
+from environments import environment
 from platforms import LICENCE, Running, free_port
 from s3_server import S3, SECRET, running_s3
 
@@ -47,21 +47,7 @@ socket.getaddrinfo = getaddrinfo
 @pytest.fixture(scope="session")
 def clients() -> Path:
     """The Python of an environment that holds the clients, made once and kept."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bocage"
-    name = hashlib.sha256("\n".join((*CLIENTS, sys.version)).encode()).hexdigest()[:12]
-    folder = cache / f"signing-clients-{name}"
-    python = folder / "bin" / "python"
-    if not (folder / "whole").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        for command in (
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *CLIENTS],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-            if done.returncode != 0:
-                pytest.skip(f"the clients can't be installed here: {done.stderr.strip().splitlines()[-1:]}")
-        (folder / "whole").touch()
-    return python
+    return environment("signing-clients", *CLIENTS)
 
 
 @pytest.fixture(scope="module")

@@ -1,297 +1,293 @@
-"""The catalogue's answers beside `pgstac.search()` called by plain SQL in the same database, in turn."""
+"""The catalogue through the gateway with an API key, beside the software that it is built on and beside plain SQL.
+
+All in one run, in turn, on the same items. Every request is drawn anew, and answers must be the same items in the same
+order.
+"""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import psycopg
-from bocage_kit.identity import HEADER, Identity, new_key, sign
-from joserfc.jwk import OKPKey
-from psycopg.types.json import Jsonb
-from pypgstac.db import PgstacDB
-from pypgstac.load import Loader, Methods
 
+from bocage_deploy import bench_items, bench_peer
+from bocage_deploy.bench_items import FRANCE
+from bocage_deploy.bench_loading import pypgstac_load, wait_until_finished
+from bocage_deploy.bench_processes import Meter, below
+from bocage_deploy.bench_requests import (
+    BOUNDS,
+    DEEP_PAGE,
+    DRAWN,
+    ONE_ITEM,
+    Asked,
+    Bound,
+    encoded,
+    first_page,
+    one_item,
+    page_after,
+)  # fmt: skip
 from bocage_deploy.cluster import Cluster, install_programs
-from bocage_deploy.database import DATABASE, SERVICES, Access, provision, role_of
 from bocage_deploy.home import Home
+from bocage_deploy.platform import Platform
 
-ITEMS, COLLECTIONS, ROUNDS = 20_000, 4, 30
-_BANDS = ("B01", "B02", "B03", "B04", "B05", "B08", "B8A", "B11", "B12", "SCL")
-_SINCE = datetime(2018, 1, 1, tzinfo=UTC)
-_DAYS = 2200
-_BASE = "http://127.0.0.1:8000"
-
-
-def a_collection(number: int) -> dict[str, Any]:
-    """A collection that says of its items' assets what is common to them."""
-    return {
-        "type": "Collection",
-        "stac_version": "1.1.0",
-        "stac_extensions": [],
-        "id": f"scenes-{number}",
-        "title": f"Scenes {number}",
-        "description": "Scenes made up for a measurement.",
-        "license": "other",
-        "bocage:licences": ["etalab-2.0"],
-        "extent": {
-            "spatial": {"bbox": [[-180, -90, 180, 90]]},
-            "temporal": {"interval": [[_SINCE.isoformat(), None]]},
-        },
-        "links": [],
-        "item_assets": {
-            band: {"type": "image/tiff; application=geotiff", "roles": ["data"], "title": f"Band {band}", "gsd": 10}
-            for band in _BANDS
-        },
-    }
+Line = Callable[[str], None]
+ITEMS, ROUNDS = 100_000, 40
+_PAGES, _MEASURED_PAGES = 49, 10
+_PORTS = {"ours": 8795, "peer": 8796, "faster": 8797}
+_PARTS = ("gateway", "catalogue", "rights")
+# What a server still does after its last byte belongs to the request.
+_AFTERWARDS = 0.002
 
 
-def an_item(number: int, dice: random.Random) -> dict[str, Any]:
-    """An item like those of optical missions, of some five kilobytes; one in twenty is its owner's alone."""
-    west, south = dice.uniform(-170, 168), dice.uniform(-70, 69)
-    east, north = west + dice.uniform(0.9, 1.3), south + dice.uniform(0.9, 1.1)
-    collection, name = f"scenes-{number % COLLECTIONS}", f"scene-{number:07d}"
-    moment = _SINCE + timedelta(seconds=dice.randrange(_DAYS * 86_400))
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": ["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
-        "id": name,
-        "collection": collection,
-        "geometry": {
-            "type": "Polygon",
-            "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
-        },
-        "bbox": [west, south, east, north],
-        "properties": {
-            "datetime": moment.isoformat().replace("+00:00", "Z"),
-            "platform": f"mission-{dice.choice('abc')}",
-            "eo:cloud_cover": round(dice.uniform(0, 100), 2),
-            "proj:code": f"EPSG:326{dice.randrange(1, 61):02d}",
-            "view:sun_elevation": round(dice.uniform(10, 70), 3),
-            "bocage:audience": "owner" if number % 20 == 0 else "public",
-            "bocage:owner": "somebody",
-            "statistics": {band: [round(dice.gauss(1000, 300), 2) for _ in range(8)] for band in _BANDS},
-        },
-        "assets": {
-            band: {
-                "href": f"store:collections/{collection}/{name}/{band}",
-                "type": "image/tiff; application=geotiff",
-                "roles": ["data"],
-                "title": f"Band {band}",
-                "gsd": 10,
-                "file:size": dice.randrange(10**8),
-                "file:checksum": f"1220{dice.getrandbits(256):064x}",
-            }
-            for band in _BANDS
-        },
-        "links": [],
-    }
+@dataclass
+class Side:
+    """One of those that are measured: where it answers and which processes work for it."""
+
+    name: str
+    port: int
+    prefix: str
+    headers: Mapping[str, str]
+    meter: Meter
+    connection: http.client.HTTPConnection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+
+    def fetch(self, path: str, body: bytes | None) -> bytes:
+        headers = dict(self.headers) | ({"Content-Type": "application/json"} if body is not None else {})
+        self.connection.request("POST" if body is not None else "GET", self.prefix + path, body, headers)
+        response = self.connection.getresponse()
+        content = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{self.name}: {response.status} to {path}: {content[:300]!r}")
+        return content
 
 
-class Anonymous(httpx.Auth):
-    """A token of nobody in particular, made anew before it ends."""
+@dataclass
+class Figures:
+    """What one side took for one kind of request."""
 
-    def __init__(self, key: OKPKey) -> None:
-        self._key, self._token, self._made = key, "", -60.0
+    seconds: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        if time.monotonic() - self._made > 20:
-            self._token = sign(Identity(subject="anonymous", public_base=_BASE), self._key)
-            self._made = time.monotonic()
-        request.headers[HEADER] = self._token
-        yield request
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.seconds) * 1000
+
+    @property
+    def cpu(self) -> float:
+        return statistics.median(sum(each.values()) for each in self.parts) * 1000
+
+    def part(self, name: str) -> float:
+        return statistics.median(each.get(name, 0.0) for each in self.parts) * 1000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
-    """A catalogue that runs over a database of its own, an anonymous client of it, and SQL as the same role."""
+    """All sides over the same items."""
 
-    client: httpx.Client
+    sides: dict[str, Side]
     sql: psycopg.Connection[tuple[Any, ...]]
-    admin_url: str
+    floor: Meter
+    counts: Mapping[str, int]
+    figures: dict[str, dict[str, Figures]] = field(default_factory=dict)
+
+    def ask(self, kind: str, paths: Mapping[str, str], asked: Asked, *, counted: bool) -> dict[str, Any]:
+        """Send one request to every side, in turn, compare what comes back, and return the answers."""
+        contents: dict[str, bytes] = {}
+        kept = self.figures.setdefault(kind, {}) if counted else {}
+        body = encoded(asked)
+        for name, side in self.sides.items():
+            side.meter.begin()
+            begun = time.perf_counter()
+            contents[name] = side.fetch(paths.get(name, asked.path), body)
+            taken = time.perf_counter() - begun
+            time.sleep(_AFTERWARDS)
+            figures = kept.setdefault(name, Figures())
+            figures.parts.append(side.meter.end())
+            figures.seconds.append(taken)
+        self.floor.begin()
+        begun = time.perf_counter()
+        rows = self.sql.execute(asked.floor, dict(asked.values), prepare=True).fetchall()
+        "".join(row[0] for row in rows)
+        taken = time.perf_counter() - begun
+        time.sleep(_AFTERWARDS)
+        figures = kept.setdefault("floor", Figures())
+        figures.parts.append(self.floor.end())
+        figures.seconds.append(taken)
+        answers = {name: json.loads(content) for name, content in contents.items()}
+        expected = [row[1] for row in rows]
+        for name, answer in answers.items():
+            if _names(answer) != expected:
+                raise AssertionError(f"{name} answers otherwise than plain SQL: {asked}\n{_names(answer)}\n{expected}")
+        return answers
+
+
+def _names(answer: Mapping[str, Any]) -> list[str]:
+    if "collections" in answer:  # in no promised order
+        return sorted(each["id"] for each in answer["collections"])
+    return [each["id"] for each in answer["features"]] if "features" in answer else [answer["id"]]
+
+
+def _share_collections(ours: str, theirs: str) -> None:
+    """The platform has collections of its own, for results: the peer gets them too."""
+    with psycopg.connect(ours) as mine, psycopg.connect(theirs) as his:
+        his.execute("set search_path = pgstac, public")
+        for (content,) in mine.execute("select content::text from pgstac.collections"):
+            his.execute("select pgstac.upsert_collection(%s)", [content])
 
 
 @contextmanager
-def running(count: int, line: Callable[[str], None]) -> Iterator[Bench]:
-    """Load `count` items, half of them without the triggers and then again with them, and serve them."""
+def running(count: int, line: Line) -> Iterator[Bench]:
+    """Make both, load both, serve both."""
+    bench_peer.python()
     folder = Path(tempfile.mkdtemp(prefix="bocage-bench-", dir="/tmp"))
-    home = Home(folder)
-    home.make()
-    cluster = Cluster(home, install_programs())
-    cluster.make()
-    server = cluster.start()
-    service: subprocess.Popen[bytes] | None = None
+    folder.chmod(0o711)  # the database's own user walks through
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BOCAGE_")}
+    environment |= {"BOCAGE_PORT": str(_PORTS["ours"])}
+    environment.pop("DATABASE_URL", None)
+    platform = Platform(Home(folder / "ours"), environment, lambda text: None)
     try:
-        passwords = {name: cluster.set_passfile(role_of(name)) for name in SERVICES}
-        provision(Access(cluster.url, lambda name, database: cluster.url(database, role_of(name)), passwords))
-        admin = cluster.url(DATABASE)
-        _load(admin, count, line)
-        key = new_key()
-        (home.identity / "public-keys.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
-        mine = cluster.url(DATABASE, role_of("catalogue"))
-        environment = os.environ | {"BOCAGE_HOME": str(folder), "BOCAGE_DATABASE": mine}
-        service = subprocess.Popen([sys.executable, "-m", "bocage_catalogue"], env=environment)
-        transport = httpx.HTTPTransport(uds=str(home.sockets / "catalogue.sock"))
-        with (
-            httpx.Client(transport=transport, base_url="http://catalogue", timeout=60, auth=Anonymous(key)) as client,
-            psycopg.connect(mine, autocommit=True) as sql,
-        ):
-            _wait(client, service)
-            for setting in ("pgstac.readonly = true", "pgstac.context = 'on'", "pgstac.context_stats_ttl = '0 seconds'",
-                            "plan_cache_mode = force_custom_plan", "jit = off"):  # fmt: skip
-                sql.execute(f"set {setting}")
-            yield Bench(client, sql, admin)
+        begun = time.monotonic()
+        collections, items = bench_items.write(FRANCE, count, folder)
+        size = items.stat().st_size / count / 1000
+        line(f"catalogue, {count} items of {size:.1f} kB in {len(FRANCE.collections)} collections")
+        line(f"  items made in {time.monotonic() - begun:.0f} s")
+        platform.start(with_parent=True, with_engine=False)
+        key = platform.demonstration_accounts().researcher
+        cluster = Cluster(platform.home, install_programs())
+        url = cluster.url(platform.database_name)
+        with bench_peer.database(folder / "peer") as held:
+            seconds = {}
+            for name, address in (("peer", held.url), ("ours", url)):
+                pypgstac_load(address, "collections", collections)
+                seconds[name] = pypgstac_load(address, "items", items)
+            _share_collections(url, held.url)
+            items.unlink()
+            line(f"  pypgstac load, bare {count / seconds['peer']:7.0f} items/s")
+            ratio = seconds["ours"] / seconds["peer"]
+            line(f"  pypgstac load, ours {count / seconds['ours']:7.0f} items/s   {ratio:.2f} × as long")
+            bench_peer.register_numbers(held.url, "eo:cloud_cover")
+            with psycopg.connect(held.url, autocommit=True) as connection:
+                connection.execute("vacuum analyze")
+                connection.execute("checkpoint")
+            wait_until_finished(url, line)
+            ports = {name: _PORTS[name] for name in bench_peer.SETTINGS}
+            with bench_peer.serving(held, ports, folder) as processes, psycopg.connect(url, autocommit=True) as sql:
+                for setting in ("plan_cache_mode = force_custom_plan", "jit = off", "search_path = catalogue, public"):
+                    sql.execute(f"set {setting}")
+                supervisor = int(platform.pid_file.read_text())
+                server = below(supervisor, "postgres -D")
+                sides = {
+                    "ours": Side(
+                        "ours", _PORTS["ours"], "/stac", {"X-API-Key": key},
+                        Meter(
+                            {part: below(supervisor, f"-m bocage_{part}") for part in _PARTS} | {"database": server}
+                        ),
+                    )
+                }  # fmt: skip
+                for name, port in ports.items():
+                    meter = Meter({"application": processes[name], "database": held.process})
+                    sides[name] = Side(name, port, "", {}, meter)
+                yield Bench(sides, sql, Meter({"database": sql.info.backend_pid}), FRANCE.counts(count))
     finally:
-        if service is not None:
-            service.terminate()
-            service.wait(20)
-        cluster.stop(server)
+        platform.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(client: httpx.Client, service: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and service.poll() is None:
-        try:
-            client.get("/healthz").raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise RuntimeError("the catalogue did not start")
+def _rounds(bench: Bench, rounds: int) -> None:
+    dice = random.Random(11)  # noqa: S311 - repeatable, not secret
+    walk = Walk(bench, random.Random(12))  # noqa: S311
+    for number in range(-3, rounds):
+        counted = number >= 0
+        for side in bench.sides.values():
+            side.meter.refresh()
+        for kind, (_, draw) in DRAWN.items():
+            bench.ask(kind, {}, draw(dice, bench.counts), counted=counted)
+        holder = dice.choices(list(bench.counts), list(bench.counts.values()))[0]
+        name = str(bench_items.item(FRANCE, holder, dice.randrange(bench.counts[holder]))["id"])
+        bench.ask(ONE_ITEM, {}, one_item(holder, name), counted=counted)
+        if counted:
+            walk.measure()
 
 
-def _load(admin: str, count: int, line: Callable[[str], None]) -> None:
-    dice = random.Random(7)  # noqa: S311 - repeatable, not secret
-    items = [an_item(number, dice) for number in range(count)]
-    half = len(items) // 2
-    with PgstacDB(dsn=admin) as db:
-        loader = Loader(db)
-        loader.load_collections(iter([a_collection(n) for n in range(COLLECTIONS)]), Methods.upsert)
-        seconds: list[float] = []
-        for part in (items[:half], items[half:]):
-            with psycopg.connect(admin, autocommit=True) as connection:
-                verb = "enable" if seconds else "disable"
-                connection.execute(f"alter table pgstac.items {verb} trigger keep_finished")
-            begun = time.monotonic()
-            loader.load_items(iter(part), Methods.insert)
-            seconds.append(time.monotonic() - begun)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        while connection.execute("select catalogue.enter_more(1000)").fetchone() != (0,):
-            pass
-        begun = time.monotonic()
-        while connection.execute("select catalogue.finish_more(1000)").fetchone() != (0,):
-            pass
-        finished = time.monotonic() - begun
-        connection.execute("vacuum analyze")
-        sizes = connection.execute(
-            "select pg_total_relation_size('catalogue.finished_item'), (select sum(pg_total_relation_size(inhrelid)) "
-            "from pg_inherits where inhparent = 'pgstac.items'::regclass)"
-        ).fetchone()
-    assert sizes is not None
-    line(f"catalogue, {count} items of {len(json.dumps(items[0])) / 1000:.1f} kB in {COLLECTIONS} collections")
-    line(f"  pypgstac load, bare          {half / seconds[0]:7.0f} items/s")
-    line(f"  pypgstac load, entering      {half / seconds[1]:7.0f} items/s   {seconds[1] / seconds[0]:.2f} × as long")
-    line(f"  finishing them afterwards    {count / finished:7.0f} items/s")
-    line(f"  size                         {sizes[0] / 1e6:7.0f} MB beside {float(sizes[1]) / 1e6:.0f} MB of pgSTAC")
+class Walk:
+    """Deep pages, reached as a client reaches them: by the links of the pages before."""
+
+    def __init__(self, bench: Bench, dice: random.Random) -> None:
+        self._bench, self._dice = bench, dice
+        self._left = 0
+        self._dated: Mapping[str, Any] = {}
+        self._pages: dict[str, Any] = {}
+
+    def measure(self) -> None:
+        if self._left == 0:
+            self._begin()
+        self._left -= 1
+        last = self._pages["ours"]["features"][-1]
+        self._pages = self._bench.ask(DEEP_PAGE, self._following(), page_after("", self._dated, last), counted=True)
+
+    def _begin(self) -> None:
+        path, self._dated = first_page(self._dice)
+        sides = self._bench.sides
+        self._pages = {name: json.loads(sides[name].fetch(path, None)) for name in ("ours", "faster")}
+        pages = min(_PAGES, sum(self._bench.counts.values()) // 50)
+        for _ in range(pages - 1):
+            links = self._following()
+            self._pages = {name: json.loads(sides[name].fetch(links[name], None)) for name in ("ours", "faster")}
+        self._left = _MEASURED_PAGES
+
+    def _following(self) -> dict[str, str]:
+        """Where each side's next page is. Both of the peer's processes know each other's links: it is one database."""
+        found = {}
+        for name in ("ours", "faster"):
+            href = next(link["href"] for link in self._pages[name]["links"] if link["rel"] == "next")
+            parts = urlsplit(href)
+            found[name] = f"{parts.path.removeprefix(self._bench.sides[name].prefix)}?{parts.query}"
+        return found | {"peer": found["faster"]}
 
 
-_SEEN = {"op": "or", "args": [{"op": "isNull", "args": [{"property": "bocage:audience"}]},
-                              {"op": "=", "args": [{"property": "bocage:audience"}, "public"]}]}  # fmt: skip
+def verdict(bound: Bound, ours: float, peer: float, faster: float) -> tuple[float, bool]:
+    """How much ours may take, and whether it takes no more."""
+    most = peer / bound.peer
+    if bound.faster is not None:
+        most = min(most, faster / bound.faster)
+    return most, ours <= most
 
 
-def _searches(dice: random.Random) -> dict[str, dict[str, Any]]:
-    """One search of each kind, never the same twice."""
-    west, south = dice.uniform(-170, 160), dice.uniform(-70, 69)
-    since = _SINCE + timedelta(days=dice.randrange(_DAYS - 1000))
-    period = f"{since.strftime('%Y-%m-%dT%H:%M:%SZ')}/{(since + timedelta(days=1000)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
-    where = {"collections": [f"scenes-{dice.randrange(COLLECTIONS)}"], "datetime": period}
-    narrow, wide = [west, south, west + 3, south + 3], [west, south, min(180.0, west + 100), min(90.0, south + 40)]
-    cloud = round(dice.uniform(5, 10), 4)
-    return {
-        "items, limit 10": {"collections": where["collections"], "limit": 10},
-        "bbox + datetime, limit 10": {**where, "bbox": wide, "limit": 10},
-        "bbox + datetime, limit 100": {**where, "bbox": wide, "limit": 100},
-        "3° and a period, everywhere": {"bbox": narrow, "datetime": period, "limit": 10},
-        "no filter, limit 10": {"limit": 10},
-        "no filter, limit 100": {"limit": 100},
-        "cloud cover, sorted by it": {
-            "filter": {"op": "<", "args": [{"property": "eo:cloud_cover"}, cloud]},
-            "filter-lang": "cql2-json",
-            "sortby": [{"field": "eo:cloud_cover", "direction": "asc"}],
-            "limit": 10,
-        },
-    }
-
-
-def measure(line: Callable[[str], None], count: int = ITEMS) -> None:
-    """Load, compare every answer, print medians and ratios."""
+def measure(line: Line, count: int = ITEMS, rounds: int = ROUNDS) -> bool:
+    """Load, compare every answer, print the table; whether every bound holds."""
     with running(count, line) as bench:
-        times: dict[str, tuple[list[float], list[float]]] = {}
-        dice = random.Random(11)  # noqa: S311 - repeatable, not secret
-        for number in range(ROUNDS + 3):
-            for name, search in _searches(dice).items():
-                ours, theirs = _compared(bench, search)
-                if number >= 3:
-                    times.setdefault(name, ([], []))
-                    times[name][0].append(ours)
-                    times[name][1].append(theirs)
-        for _ in range(ROUNDS):
-            found = dice.randrange(count)
-            found += found % 20 == 0
-            mine, theirs = _one(bench, f"scenes-{found % COLLECTIONS}", f"scene-{found:07d}")
-            times.setdefault("one item", ([], []))
-            times["one item"][0].append(mine)
-            times["one item"][1].append(theirs)
-    line("  p50, the service at its socket beside pgstac.search() by SQL; answers equal, in order")
-    for name, (ours_, theirs_) in times.items():
-        mine, his = statistics.median(ours_), statistics.median(theirs_)
-        line(f"  {name:30} {mine * 1000:7.2f} ms {his * 1000:8.2f} ms   {his / mine:6.1f} ×")
-
-
-def _compared(bench: Bench, search: dict[str, Any]) -> tuple[float, float]:
-    begun = time.perf_counter()
-    answer = bench.client.post("/stac/search", json=search)
-    ours = time.perf_counter() - begun
-    wanted = {"op": "and", "args": [_SEEN, search["filter"]]} if "filter" in search else _SEEN
-    begun = time.perf_counter()
-    row = bench.sql.execute(
-        "select pgstac.search(%s)", [Jsonb({**search, "filter": wanted, "filter-lang": "cql2-json"})]
-    ).fetchone()
-    theirs = time.perf_counter() - begun
-    assert row is not None
-    found, expected = answer.raise_for_status().json(), row[0]
-    if [x["id"] for x in found["features"]] != [x["id"] for x in expected["features"]]:
-        raise AssertionError(f"the answers differ: {search}")
-    if found["numberMatched"] != expected["numberMatched"]:
-        raise AssertionError(f"the counts differ: {search}")
-    return ours, theirs
-
-
-def _one(bench: Bench, collection: str, name: str) -> tuple[float, float]:
-    begun = time.perf_counter()
-    answer = bench.client.get(f"/stac/collections/{collection}/items/{name}")
-    ours = time.perf_counter() - begun
-    begun = time.perf_counter()
-    row = bench.sql.execute(
-        "select pgstac.search(%s)", [Jsonb({"collections": [collection], "ids": [name], "limit": 1})]
-    ).fetchone()
-    theirs = time.perf_counter() - begun
-    assert row is not None
-    if answer.raise_for_status().json()["properties"]["datetime"] != row[0]["features"][0]["properties"]["datetime"]:
-        raise AssertionError(f"the answers differ: {collection}/{name}")
-    return ours, theirs
+        _rounds(bench, rounds)
+        figures = bench.figures
+    line(f"  {rounds} requests of each kind, one at a time in turn; ms p50 (CPU); every answer the same items in order")
+    sides = ("peer", "faster", "floor", "ours")
+    titles = ("peer", "USE_API_HYDRATE", "plain SQL", "ours, with a key")
+    line(f"  {'':32}" + "".join(f"{title:>17}" for title in titles) + f"{'at most':>17}")
+    well = True
+    for kind, bound in BOUNDS.items():
+        found = figures[kind]
+        wall = verdict(bound, found["ours"].p50, found["peer"].p50, found["faster"].p50)
+        cpu = verdict(bound, found["ours"].cpu, found["peer"].cpu, found["faster"].cpu)
+        well = well and wall[1] and cpu[1]
+        cells = [f"{found[side].p50:.2f} ({found[side].cpu:.2f})" for side in sides] + [f"{wall[0]:.2f} ({cpu[0]:.2f})"]
+        says = "holds" if wall[1] and cpu[1] else "FAILS"
+        line(f"  {kind:32}" + "".join(f"{cell:>17}" for cell in cells) + f"  {says}")
+    line("  ours by part, ms CPU" + "".join(f"{part:>12}" for part in (*_PARTS, "database")))
+    for kind in BOUNDS:
+        mine = figures[kind]["ours"]
+        line(f"  {kind:32}" + "".join(f"{mine.part(part):>12.2f}" for part in (*_PARTS, "database")))
+    return well

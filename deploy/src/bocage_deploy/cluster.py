@@ -24,6 +24,10 @@ SUPERUSER = "bocage_superuser"
 MINIMUM_VERSION = 15
 
 
+_MIB = 2**20
+_LIMITS_OF_MEMORY = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
 class PostgresMissing(Exception):
     """No PostgreSQL with PostGIS on this machine; the message says what to install."""
 
@@ -74,6 +78,31 @@ def install_programs() -> Path:
     # The package would start a cluster of its own; ours is private.
     subprocess.run([*base, "install", "-y", "--no-install-recommends", *packages], check=True, env=quiet)
     return find_programs()
+
+
+def memory() -> int:
+    """Bytes of memory that this machine has, or its container may use."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in _LIMITS_OF_MEMORY:
+        try:
+            found = min(found, int(Path(name).read_text()))
+        except (OSError, ValueError):
+            continue  # no such limit, or "max"
+    return found
+
+
+def of_memory(size: int) -> dict[str, str]:
+    """PostgreSQL's shares of `size` bytes, which it has together with the services, and jobs at times."""
+
+    def share(part: int, least: int, most: int) -> str:
+        return f"{min(max(size // part // _MIB, least), most)}MB"
+
+    return {
+        "shared_buffers": share(8, 128, 8192),
+        "effective_cache_size": share(2, 512, 262_144),
+        "work_mem": share(512, 8, 64),
+        "maintenance_work_mem": share(32, 64, 1024),
+    }
 
 
 @dataclass(frozen=True)
@@ -134,12 +163,16 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.sockets),
             "max_connections": "120",
-            "shared_buffers": "256MB",
-            "work_mem": "16MB",
-            "maintenance_work_mem": "128MB",
+            **of_memory(memory()),
             "jit": "off",
+            # Solid-state disks: a page anywhere costs as much as the next one, and many may be asked for at once.
             "random_page_cost": "1.1",
-            "max_wal_size": "2GB",
+            "effective_io_concurrency": "200",
+            "max_wal_size": "4GB",
+            "checkpoint_timeout": "15min",
+            "wal_compression": "on",
+            # pgSTAC has a table for each collection, and deletes lock them all.
+            "max_locks_per_transaction": "256",
             "timezone": "UTC",
             "log_timezone": "UTC",
             "logging_collector": "off",

@@ -14,6 +14,7 @@ from psycopg import sql
 
 DATABASE = "bocage"
 SERVICES = ("catalogue", "tiles", "processing", "rights")
+EXTENSIONS = ("postgis", "btree_gist", "unaccent", "pgcrypto")
 
 
 def role_of(service: str) -> str:
@@ -42,9 +43,9 @@ def provision(access: Access, database: str = DATABASE) -> None:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     with psycopg.connect(access.admin(database), autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(hashtext('bocage provision'))")
-        for extension in ("postgis", "btree_gist", "unaccent", "pgcrypto"):
+        for extension in EXTENSIONS:
             connection.execute(sql.SQL("create extension if not exists {}").format(sql.Identifier(extension)))
-        _migrate_pgstac(access.admin(database))
+        migrate_pgstac(access.admin(database))
         for statement in _grants(database):
             connection.execute(statement)
         migrate(access.service("catalogue", database), "bocage_catalogue", "catalogue")
@@ -62,7 +63,7 @@ def _role(connection: psycopg.Connection[tuple[object, ...]], role: str, passwor
     )
 
 
-def _migrate_pgstac(url: str) -> None:
+def migrate_pgstac(url: str) -> None:
     """pgSTAC's own migration, in a process of its own: it reads its connection from the environment of libpq."""
     done = subprocess.run(
         [sys.executable, "-c", _PGSTAC_MIGRATION], input=url, capture_output=True, text=True, timeout=300

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from bocage_kit import problems
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from bocage_gateway import __version__
 from bocage_gateway.door import Door, Inside, opened
@@ -19,6 +20,17 @@ class State(TypedDict):
     inside: Inside
 
 
+class Gateway(FastAPI):
+    """The gateway's own pages, behind the door: what is forwarded never comes to the layers of a web framework."""
+
+    def __init__(self, settings: GatewaySettings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Door(super().build_middleware_stack(), settings=self._settings)
+
+
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The gateway. It reaches the services' sockets under `settings.home` only when it runs."""
 
@@ -27,7 +39,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with opened(settings, __version__) as inside:
             yield {"inside": inside}
 
-    app = FastAPI(
+    app = Gateway(
+        settings,
         title="Bocage",
         version=__version__,
         lifespan=lifespan,
@@ -38,5 +51,4 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.include_router(make_router())
     problems.add_handlers(app)
-    app.add_middleware(Door, settings=settings)
     return app

@@ -124,6 +124,7 @@ class Door:
     ) -> None:
         inside: Inside = scope["state"]["inside"]
         metered = Metered(inside.metering, scope, send, self._address)
+        transfer: Transfer | None = None
         try:
             credential = credential_of(
                 scope["method"],
@@ -148,6 +149,11 @@ class Door:
         except Problem as problem:
             refused = metered.refused(problem)
             await problems.response(refused, request_id)(scope, receive, metered.dressing(request_id))
+        except Exception as error:
+            if transfer is not None and transfer.started:
+                raise  # the answer is broken off: its reader must see that
+            fault = problems.fault(error, request_id)
+            await problems.response(fault, request_id)(scope, receive, metered.dressing(request_id))
         finally:
             metered.leave()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import json
 import logging
 import secrets
@@ -113,7 +112,8 @@ class Exchange:
 
     def _digest(self, credential: Credential, public_base: str) -> bytes:
         shown = "\0".join((credential.kind, credential.secret, public_base))
-        return hmac.digest(self._pepper, shown.encode("utf-8", "surrogateescape"), hashlib.sha256)
+        # Keyed BLAKE2 is a message authentication code of its own, in a tenth of the time of HMAC.
+        return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
 
     def _still_good(self, held: _Held) -> bool:
         if time.time() >= held.until:

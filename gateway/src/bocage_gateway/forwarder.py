@@ -12,9 +12,13 @@ from bocage_kit.problems import Problem
 from starlette.types import Receive, Scope, Send
 
 from bocage_gateway import headers
+from bocage_gateway.line import Answer
 from bocage_gateway.upstream import Upstream, unavailable
 
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
+_PATIENCE_EXACT_TO = 0.02
+_AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
+_HEADER = HEADER.lower().encode()
 _BODILESS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("bocage.gateway")
 
@@ -47,8 +51,10 @@ class Transfer:
         self._refusal: Problem | None = None
         self._client_left = False
         self._client_silent = False
-        self._started = False
+        self.started = False
         self._guard = asyncio.timeout(None)
+        self._ends = 0.0
+        self._loop = asyncio.get_running_loop()
         self._watcher: asyncio.Task[None] | None = None
 
     async def run(self, upstream: Upstream) -> None:
@@ -59,7 +65,7 @@ class Transfer:
             self._body_read.set()
         transfer = asyncio.current_task()
         assert transfer is not None
-        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._start_watching, transfer)
+        timer = self._loop.call_later(_WATCH_AFTER_SECONDS, self._start_watching, transfer)
         try:
             async with self._guard:
                 await self._forward(upstream)
@@ -85,24 +91,12 @@ class Transfer:
                 self._watcher.cancel()
 
     def _fail(self, problem: Problem) -> None:
-        if not self._started:
+        if not self.started:
             raise problem
         # The response is left without its end: the server closes the connection and the client sees a truncation.
 
     async def _forward(self, upstream: Upstream) -> None:
-        method = self._scope["method"]
-        self._wait_for_upstream()
-        response = await upstream.request(
-            method,
-            _target(self._scope),
-            [
-                *headers.to_service(self._scope["headers"]),
-                (HEADER, self._identity),
-                ("x-request-id", self._request_id),
-            ],
-            None if self._length == 0 else self._body(),
-            replayable=self._length == 0 and method in _BODILESS,
-        )
+        response = await self._ask(upstream)
         try:
             await self._answer(response)
         finally:
@@ -111,9 +105,27 @@ class Transfer:
             else:
                 response.close()  # half a request body is on this connection: it can't serve another
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> None:
+    async def _ask(self, upstream: Upstream) -> Answer | aiohttp.ClientResponse:
+        method, target = self._scope["method"], _target(self._scope)
+        sent = headers.to_service(self._scope["headers"])
+        sent += ((_HEADER, self._identity.encode()), (b"x-request-id", self._request_id.encode()))
+        if self._length is not None and self._length <= _AT_ONCE_BYTES:
+            body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
+            self._wait_for_upstream()
+            replayable = self._length == 0 and method in _BODILESS
+            return await upstream.at_once(method, target, sent, body, replayable=replayable)
+        self._wait_for_upstream()
+        return await upstream.request(
+            method,
+            target.decode("latin1"),
+            [(name.decode("latin1"), value.decode("latin1")) for name, value in sent],
+            self._body(),
+            replayable=False,
+        )
+
+    async def _answer(self, response: Answer | aiohttp.ClientResponse) -> None:
         answered = headers.dressed(headers.to_client(response.raw_headers), self._request_id, by_caller=True)
-        self._started = True
+        self.started = True
         await self._send({"type": "http.response.start", "status": response.status, "headers": answered})
         content = response.content
         more = True
@@ -165,8 +177,11 @@ class Transfer:
         self._within(self._client_seconds)
 
     def _within(self, seconds: float) -> None:
-        if not self._guard.expired():
-            self._guard.reschedule(asyncio.get_running_loop().time() + seconds)
+        """Move the end of patience. One that is nearly right stays: a timer set anew for each piece costs its share."""
+        end = self._loop.time() + seconds
+        if abs(end - self._ends) > seconds * _PATIENCE_EXACT_TO and not self._guard.expired():
+            self._ends = end
+            self._guard.reschedule(end)
 
     def _timed_out(self, service: str) -> Problem:
         if self._client_silent:
@@ -180,11 +195,11 @@ class Transfer:
         )
 
 
-def _target(scope: Scope) -> str:
+def _target(scope: Scope) -> bytes:
     """Path and query exactly as sent: routing and forwarding must see the same bytes."""
     query: bytes = scope["query_string"]
     raw: bytes = scope["raw_path"]
-    return (raw + (b"?" + query if query else b"")).decode("latin1")
+    return raw + b"?" + query if query else raw
 
 
 def _body_length(scope: Scope) -> int | None:

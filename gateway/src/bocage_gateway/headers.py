@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -72,7 +73,7 @@ def request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     sent = [value for name, value in headers if name == b"x-request-id"]
     if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]):
         return sent[0].decode()
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
@@ -84,33 +85,43 @@ def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     }
 
 
-def to_service(headers: Headers) -> list[tuple[str, str]]:
+def to_service(headers: Headers) -> Headers:
     """What a service may see of a caller's headers. An underscore counts as a hyphen: some servers read it so."""
-    dropped = _named_by_connection(headers) | _NOT_TO_SERVICES
-    kept = []
-    for name, value in headers:
-        plain = name.lower().replace(b"_", b"-")
-        if plain not in dropped and not plain.startswith(_PREFIXES_NOT_TO_SERVICES):
-            kept.append((name.decode("latin1"), value.decode("latin1")))
-    return kept
+    dropped = _named_by_connection(headers)
+    return [
+        (name, value)
+        for name, value in headers
+        if _shown_to_services(name) and (not dropped or _plain(name) not in dropped)
+    ]
+
+
+def _plain(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
+
+
+@lru_cache(1024)
+def _shown_to_services(name: bytes) -> bool:
+    plain = _plain(name)
+    return plain not in _NOT_TO_SERVICES and not plain.startswith(_PREFIXES_NOT_TO_SERVICES)
+
+
+@lru_cache(1024)
+def _shown_to_clients(lowered: bytes) -> bool:
+    return lowered not in _NOT_TO_CLIENTS and not lowered.startswith(_PREFIXES_NOT_TO_CLIENTS)
 
 
 def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """What a caller may see of a service's headers."""
     lowered = [(name.lower(), value) for name, value in headers]
-    dropped = _named_by_connection(lowered) | _NOT_TO_CLIENTS
-    return [
-        (name, value)
-        for name, value in lowered
-        if name not in dropped and not name.startswith(_PREFIXES_NOT_TO_CLIENTS)
-    ]
+    dropped = _named_by_connection(lowered)
+    return [(name, value) for name, value in lowered if name not in dropped and _shown_to_clients(name)]
 
 
 def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: bool) -> Headers:
     """`headers` and what every answer carries; `by_caller` when the answer depends on who asks."""
-    present = list(headers)
-    names = {name for name, _ in present}
-    answer = present + [default for default in _DEFAULTS if default[0] not in names]
+    answer = list(headers)
+    names = {name for name, _ in answer}
+    answer += [default for default in _DEFAULTS if default[0] not in names]
     answer += _ALWAYS
     answer.append((b"x-request-id", request.encode()))
     if by_caller:

@@ -67,7 +67,11 @@ def scope(name: str) -> Access:
     return Access(scope=name)
 
 
-Caller = Annotated[Identity, Depends(caller)]
+async def _caller(request: Request) -> Identity:
+    return caller(request)
+
+
+Caller = Annotated[Identity, Depends(_caller)]
 
 
 def declared(route: APIRoute | RouteContext) -> Access | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
@@ -21,6 +23,22 @@ from bocage_kit.identity import HEADER, InvalidIdentity, Verifier
 _HEADER = HEADER.lower().encode()
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_-]{8,64}$")
 _log = logging.getLogger("bocage.request")
+
+
+class _Public(NamedTuple):
+    """A public base, as a request is made to look."""
+
+    scheme: str
+    root: str
+    server: tuple[str | None, int]
+    host: tuple[bytes, bytes]
+
+
+@lru_cache(1024)
+def _public(public_base: str) -> _Public:
+    base = urlsplit(public_base)
+    server = (base.hostname, base.port or (443 if base.scheme == "https" else 80))
+    return _Public(base.scheme, base.path.rstrip("/"), server, (b"host", base.netloc.encode()))
 
 
 class IdentityMiddleware:
@@ -39,7 +57,7 @@ class IdentityMiddleware:
             return
         headers = {name: value for name, value in scope["headers"] if name in (_HEADER, b"x-request-id")}
         sent = headers.get(b"x-request-id", b"")
-        request_id = sent.decode() if _REQUEST_ID.match(sent) else uuid.uuid4().hex
+        request_id = sent.decode() if _REQUEST_ID.match(sent) else os.urandom(16).hex()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         if scope["path"] in self.exempt:
@@ -52,13 +70,12 @@ class IdentityMiddleware:
             await problems.response(refusal, request_id)(scope, receive, send)
             return
         state["identity"] = identity
-        base = urlsplit(identity.public_base)
-        root = base.path.rstrip("/")
-        scope["scheme"] = base.scheme
-        scope["root_path"] = root
-        scope["path"] = root + scope["path"]
-        scope["server"] = (base.hostname, base.port or (443 if base.scheme == "https" else 80))
-        scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"host"] + [(b"host", base.netloc.encode())]
+        public = _public(identity.public_base)
+        scope["scheme"] = public.scheme
+        scope["root_path"] = public.root
+        scope["path"] = public.root + scope["path"]
+        scope["server"] = public.server
+        scope["headers"] = [*((n, v) for n, v in scope["headers"] if n != b"host"), public.host]
         started = time.perf_counter()
         status = 0
 
