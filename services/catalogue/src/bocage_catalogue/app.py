@@ -55,6 +55,7 @@ from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
+from bocage_catalogue.direct import Direct
 from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
@@ -126,6 +127,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(aggregating.router())
     app.include_router(changes.router())
     app.include_router(queryables.router())
+    app.add_middleware(Direct)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
     _add_refusals(app)

@@ -46,4 +46,4 @@ class ReadingClient(CoreCrudClient):
         return await searching.search_by_parameters(request, **kwargs)
 
     async def post_search(self, search_request: PgstacSearch, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
-        return await searching.search_by_body(request, search_request)
+        return await searching.search_by_body(request)

@@ -9,7 +9,6 @@ from bocage_kit.access import caller
 from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
-from stac_fastapi.pgstac.types.search import PgstacSearch
 
 from bocage_catalogue import fields, finished, language
 from bocage_catalogue.answers import database_of, link_header
@@ -102,7 +101,7 @@ async def search_by_parameters(request: Request, **kwargs: Any) -> Response:
     return await found_items(request, rows, search, look, stac(identity.public_base, "search"))
 
 
-async def search_by_body(request: Request, search_request: PgstacSearch) -> Response:
+async def search_by_body(request: Request) -> Response:
     """A search by POST."""
     identity = caller(request)
     # As it came: what the framework makes of it drops what it does not know.

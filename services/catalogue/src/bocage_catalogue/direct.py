@@ -1,0 +1,100 @@
+"""The most frequent questions, answered past the framework's dispatch, which takes longer than the answers do.
+
+The routes stay: they say the same, document it, and answer whatever is unusual about a request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from bocage_kit.problems import Problem
+from bocage_kit.problems import response as problem_response
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bocage_catalogue import collection_search, searching
+from bocage_catalogue.authority import Reader
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+_WITHIN = re.compile(r"/stac/collections/([A-Za-z0-9_.:-]+)/items(?:/([A-Za-z0-9_.:-]+))?\Z")
+_NUMBER = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,18})?\Z")
+_LIMIT = re.compile(r"[1-9][0-9]{0,5}\Z")
+_PLAIN = frozenset(("datetime", "token"))
+_LISTS = frozenset(("collections", "ids"))
+
+
+class Direct:
+    """Answers them where they come in, for whom the routes would answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self._reader = app, Reader()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _answer(scope) if scope["type"] == "http" else None
+        if answer is None:
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            self._reader.check(request)
+            response = await answer(request)
+        except Problem as problem:
+            response = problem_response(problem, scope["state"].get("request_id"))
+        await response(scope, receive, send)
+
+
+def _answer(scope: Scope) -> Answer | None:
+    """Who answers, when nothing about the request is unusual."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if scope["method"] == "POST":
+        plain = path == "/stac/search" and not scope["query_string"] and _is_json(scope)
+        return searching.search_by_body if plain else None
+    if scope["method"] != "GET":
+        return None
+    if path == "/stac/collections":
+        return None if scope["query_string"] else collection_search.all_collections
+    if path == "/stac/search":
+        if (given := _given(scope["query_string"], _LISTS)) is None:
+            return None
+        return partial(searching.search_by_parameters, **given)
+    found = _WITHIN.match(path)
+    if found is None:
+        return None
+    collection, item = found.groups()
+    if item is not None:
+        return None if scope["query_string"] else partial(searching.one_item, collection_id=collection, item_id=item)
+    if (given := _given(scope["query_string"], frozenset())) is None:
+        return None
+    return partial(searching.items_of, collection_id=collection, **given)
+
+
+def _is_json(scope: Scope) -> bool:
+    types = [value for name, value in scope["headers"] if name == b"content-type"]
+    return types == [b"application/json"]
+
+
+def _given(query: bytes, lists: frozenset[str]) -> dict[str, Any] | None:
+    """The parameters as the routes would hand them on, unless they need a closer look."""
+    made: dict[str, Any] = {}
+    if not query:
+        return made
+    for name, value in parse_qsl(query.decode("latin1"), keep_blank_values=True):
+        if name in made or not value:
+            return None
+        if name in _PLAIN:
+            made[name] = value
+        elif name in lists:
+            made[name] = value.split(",")
+        elif name == "limit" and _LIMIT.match(value):
+            made[name] = int(value)
+        elif name == "bbox" and all(map(_NUMBER.match, value.split(","))):
+            made[name] = [float(part) for part in value.split(",")]
+        else:
+            return None
+    return made
