@@ -1,5 +1,6 @@
-"""Whatever is sent is accepted or refused with a reason, and what is accepted is stored as PostGIS and pgSTAC read it."""
+"""Whatever is sent is accepted or refused with a reason; what is accepted is stored as PostGIS and pgSTAC read it."""
 
+# ruff: noqa: E501 - tables are read by line
 from __future__ import annotations
 
 import copy
@@ -18,6 +19,7 @@ from bocage_catalogue.writing import patched
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore
+from hydraters import hydrate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +107,30 @@ def test_patches_apply_or_are_refused(patch: Any) -> None:
             assert isinstance(patched(stac_examples.item(), sent), dict)
         except Problem as problem:
             assert problem.status in (400, 409)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_storing_takes_out_what_is_common_and_leaves_the_item_as_it_is(data: st.DataObject) -> None:
+    item = stac_examples.item() | {"collection": "c"}
+    image = item["assets"]["image"]
+    others = st.sampled_from(["x", 5, ["data"], {"a": 1}, [{"name": "b"}], {"s3": {"title": "t"}}])
+    common = {name: data.draw(st.just(copy.deepcopy(value)) | others) for name, value in image.items()}
+    kept = data.draw(st.sets(st.sampled_from(sorted(common))))
+    more = data.draw(st.dictionaries(st.sampled_from(["gsd", "unit", "title"]), others))
+    base = {"type": "Feature", "collection": "c", "assets": {"image": {n: common[n] for n in kept} | more}}
+    holder = storing.Holder("c", "x", False, base, None)
+    before = copy.deepcopy(item)
+    first = storing.as_stored(holder, item)
+    assert item == before
+    assert storing.as_stored(holder, item) == first
+    whole = hydrate(
+        {name: value for name, value in base.items() if value is not None}, orjson.loads(first.content), True
+    )
+    whole = {name: value for name, value in whole.items() if name not in ("id", "collection", "geometry")}
+    assert documents.without_nulls(whole) == {
+        n: v for n, v in before.items() if n not in ("id", "collection", "geometry")
+    }
 
 
 @given(ANYTHING)
