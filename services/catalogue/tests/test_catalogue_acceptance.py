@@ -19,9 +19,9 @@ from bocage_catalogue.writing import patched
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore
-from hydraters import hydrate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pypgstac.hydration import hydrate_py
 
 WRITER = Identity(subject="a", organisation="o", scopes=frozenset({"catalogue:write"}), public_base="http://h")
 HOLDER = storing.Holder("c", 'pgstac."_items_1"', False, {"type": "Feature", "collection": "c"}, 3)
@@ -124,9 +124,7 @@ def test_storing_takes_out_what_is_common_and_leaves_the_item_as_it_is(data: st.
     first = storing.as_stored(holder, item)
     assert item == before
     assert storing.as_stored(holder, item) == first
-    whole = hydrate(
-        {name: value for name, value in base.items() if value is not None}, orjson.loads(first.content), True
-    )
+    whole = hydrate_py(base, orjson.loads(first.content))
     whole = {name: value for name, value in whole.items() if name not in ("id", "collection", "geometry")}
     assert documents.without_nulls(whole) == {
         n: v for n, v in before.items() if n not in ("id", "collection", "geometry")
