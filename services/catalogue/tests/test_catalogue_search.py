@@ -206,7 +206,7 @@ MERCATOR = "http://www.opengis.net/def/crs/EPSG/0/3857"
         {"filter": "id = 'x'"}, {"filter": [1]}, {"filter": equals("id", "x"), "filter-lang": "cql-json"},
         {"filter": equals("id", "x"), "filter-crs": MERCATOR}, {"query": {"id": 5}}, {"query": {"id": {"like": "x"}}},
         {"sortby": "id"}, {"sortby": [{"field": "id", "direction": "up"}]}, {"token": "next:x"},
-        {"token": "next:W10"}, {"token": 3}, {"q": [1]}, {"q": "x," * 100},
+        {"collections": "a"}, {"token": "next:W10"}, {"token": 3}, {"q": [1]}, {"q": "x," * 100},
     ],
     ids=str,
 )  # fmt: skip
@@ -237,10 +237,6 @@ def test_fields_leave_geojson_behind(catalogue: Any) -> None:
     assert set(answer.json()["features"][0]) >= {"id", "collection"}
 
 
-def test_one_collection_may_be_written_as_text(catalogue: Any) -> None:
-    assert ids(ask(catalogue.anonymous, collections="others")) == ["other"]
-
-
 def test_a_page_ends_before_its_text_takes_too_much(fresh_catalogue: Any, database: Any) -> None:
     big = "x" * (MOST_BYTES // 12)
     with PgstacDB(dsn=database.admin_url) as db:
@@ -258,6 +254,29 @@ def test_a_page_ends_before_its_text_takes_too_much(fresh_catalogue: Any, databa
             break
         answer = client.get(following[0].replace(fresh_catalogue.base, ""))
     assert sorted(seen) == [f"i{n:02}" for n in range(30)] and len(seen) == 30
+
+
+def test_shapes_that_nobody_can_relate_fail_no_search(fresh_catalogue: Any, database: Any) -> None:
+    """Loaded past the API: rings that cross themselves, collections of shapes, and shapes without a position."""
+    bow = {"type": "Polygon", "coordinates": CROSSED}
+    spike = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [2, 5], [2, 2], [0, 2], [0, 0]]]}
+    twice = {"type": "MultiPolygon", "coordinates": [CROSSED, [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]]}
+    several = {
+        "type": "GeometryCollection",
+        "geometries": [POINT, bow, {"type": "LineString", "coordinates": [[0, 0], [0, 0]]}],
+    }
+    shapes = [bow, spike, twice, several, {"type": "LineString", "coordinates": [[1, 1], [1, 1]]}]
+    with PgstacDB(dsn=database.admin_url) as db:
+        loader = Loader(db)
+        loader.load_collections(iter([collection("scenes")]), Methods.insert)
+        load(loader, [item(f"i{n}", geometry=shape) for n, shape in enumerate(shapes)], Methods.insert)
+    square = {"type": "Polygon", "coordinates": [[[1, 0.5], [3, 0.5], [3, 1.5], [1, 1.5], [1, 0.5]]]}
+    for literal in (POINT, square, {"type": "LineString", "coordinates": [[0, 1], [3, 1]]}, {"bbox": [0, 0, 2, 2]}):
+        for relation in ("intersects", "disjoint", "contains", "within", "equals", "touches", "crosses", "overlaps"):
+            for sides in ([{"property": "geometry"}, literal], [literal, {"property": "geometry"}]):
+                answer = ask(fresh_catalogue.anonymous, filter={"op": f"s_{relation}", "args": sides})
+                assert answer.status_code == 200, (relation, literal, answer.text)
+    assert len(ids(ask(fresh_catalogue.anonymous, bbox=[-1, -1, 3, 3]))) == len(shapes)
 
 
 def _slow(connection: psycopg.Connection[Any], seconds: float) -> None:

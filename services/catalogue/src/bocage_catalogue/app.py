@@ -51,13 +51,14 @@ from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
 from bocage_catalogue import aggregating, changes, landing, queryables, writing
-from bocage_catalogue.asked import SearchBody
+from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
 from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
+from bocage_catalogue.inline import gather_parameters_inline
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
@@ -137,6 +138,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         validation_status=400,
     )
     describe(app)
+    gather_parameters_inline(app)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from bocage_catalogue.refusals import refused
+from bocage_catalogue.sql_arguments import Arguments
 
 Box = tuple[float, float, float, float]
 
@@ -66,6 +67,14 @@ def outline(given: Box) -> dict[str, Any]:
     if all(part["type"] == "Polygon" for part in parts):
         return {"type": "MultiPolygon", "coordinates": [part["coordinates"] for part in parts]}
     return {"type": "GeometryCollection", "geometries": parts}
+
+
+def box_sql(given: Box, at: str, arguments: Arguments) -> str:
+    """A box that does not cross the antimeridian, in SQL."""
+    west, south, east, north = given
+    if west < east and south < north:
+        return arguments.box(*given)
+    return arguments.area(geometry(outline(given), at), at, plain=True)
 
 
 def geometry(value: Any, at: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 from bocage_kit.problems import Problem
+from pydantic import model_validator
+from stac_fastapi.pgstac.types.search import PgstacSearch
 
 from bocage_catalogue import areas, cql2_sql, cql2_text, moments
 from bocage_catalogue.conditions import Part, Search, SortKey
@@ -20,6 +22,15 @@ _LANGUAGES = ("cql2-text", "cql2-json")
 MOST_ITEMS, LIMIT = 10_000, 10
 MOST_COLLECTIONS, MOST_IDS, MOST_TERMS, MOST_KEYS = 1000, 10_000, 20, 8
 _LONGEST_TERM = 200
+
+
+class SearchBody(PgstacSearch):
+    """What the document of the API says of a search's body. The body itself is looked at here, as it came."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def unread(cls, _values: Any, _handler: Any) -> Any:
+        return cls.model_construct()
 
 
 @dataclass(frozen=True)
@@ -124,7 +135,6 @@ def _names(body: Mapping[str, Any], member: str, most: int) -> tuple[str, ...] |
     value = body.get(member)
     if value is None:
         return None
-    value = [value] if isinstance(value, str) else value  # as many clients write one
     if not isinstance(value, list) or not all(isinstance(name, str) and "\0" not in name for name in value):
         raise invalid(f"{member} must be a list of ids.")
     if len(value) > most:

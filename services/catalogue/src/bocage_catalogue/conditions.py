@@ -59,6 +59,8 @@ class Search:
     conditions: tuple[Part, ...] = ()
     terms: tuple[str, ...] = ()
     sortby: tuple[SortKey, ...] = ()
+    # Geometries are related the slow way, which fails on none: after a statement failed on one.
+    careful: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def clauses(search: Search, known: Known, arguments: Arguments, most: int | None
 
 
 def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Clause]:
+    arguments.careful = search.careful
     if search.collections is not None:
         if len(search.collections) == 1:
             # As an equality it lets the index of one collection give the order.
@@ -108,7 +111,10 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
         yield Clause(
             "bbox",
             "bbox",
-            " or ".join(_meets(areas.outline(part), "bbox", arguments) for part in areas.boxes(search.bbox)),
+            " or ".join(
+                arguments.meet("f.geometry", areas.box_sql(part, "bbox", arguments))
+                for part in areas.boxes(search.bbox)
+            ),
         )
     if search.intersects is not None:
         yield Clause("intersects", "intersects", _meets(search.intersects, "intersects", arguments))
@@ -133,7 +139,7 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
 
 def _meets(geometry: dict[str, Any], at: str, arguments: Arguments) -> str:
     area = arguments.area(areas.geometry(geometry, at), at, plain=areas.is_plain(geometry))
-    return f"public.st_intersects(f.geometry, {area})"
+    return arguments.meet("f.geometry", area)
 
 
 def joined(found: Iterable[Clause]) -> str:

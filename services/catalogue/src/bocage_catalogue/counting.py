@@ -10,6 +10,7 @@ import asyncio
 
 from bocage_kit.identity import Identity
 
+from bocage_catalogue import tallies
 from bocage_catalogue.conditions import Arguments, Search, visible, visible_apart, where
 from bocage_catalogue.database import Connection
 from bocage_catalogue.kinds import Known
@@ -26,6 +27,8 @@ async def counted(
     connection: Connection, identity: Identity, unseen: list[str], search: Search, known: Known
 ) -> Matched | None:
     """The number of items; None when even a sample takes too long."""
+    if search == Search(collections=search.collections, sortby=search.sortby):
+        return Matched(await tallies.total(connection, identity, unseen, search.collections))
     arguments = Arguments()
     condition = where(search, known, arguments)
     apart = [

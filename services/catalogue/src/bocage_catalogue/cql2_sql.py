@@ -230,7 +230,7 @@ class Compiler:
         self._count(arguments, 2, operator, at)
         if operator in ("s_intersects", "s_disjoint"):
             found = " or ".join(
-                f"public.st_intersects({left}, {right})"
+                self._arguments.meet(left, right)
                 for left in self._areas(arguments[0], f"{at}.args[0]", collections=True)
                 for right in self._areas(arguments[1], f"{at}.args[1]", collections=True)
             )
@@ -358,8 +358,7 @@ class Compiler:
         """A geometry in parts that are searched one by one: a box across the antimeridian has two."""
         if isinstance(node, dict) and set(node) == {"bbox"}:
             return [
-                self._arguments.area(areas.geometry(areas.outline(part), at), at, plain=True)
-                for part in areas.boxes(areas.box(node["bbox"], f"{at}.bbox"))
+                areas.box_sql(part, at, self._arguments) for part in areas.boxes(areas.box(node["bbox"], f"{at}.bbox"))
             ]
         return [self._whole(node, at, collections=collections)]
 

@@ -66,10 +66,18 @@ def refused(error: asyncpg.exceptions.PostgresError) -> Problem:
     if state.startswith(("08", "53", "55", "57", "58")):
         return unavailable()
     if state.startswith(("22", "23", "42")):
-        return Problem(
-            400, "invalid-request", "The database can't make sense of a value or an operator of the request."
-        )
+        return _senseless()
+    if state == "XX000":  # of GEOS, which some rings that cross themselves are too much for
+        raise UnrelatedError from error
     raise error
+
+
+class UnrelatedError(Exception):
+    """Geometries were met that can't be related the fast way."""
+
+
+def _senseless() -> Problem:
+    return Problem(400, "invalid-request", "The database can't make sense of a value or an operator of the request.")
 
 
 class Connection(Protocol):
@@ -102,6 +110,8 @@ class Database:
             "pgstac.context_stats_ttl": "0 seconds",
             "plan_cache_mode": "force_custom_plan",
             "statement_timeout": "30s",
+            # To start workers takes longer than most searches, and they take the cores of other callers.
+            "max_parallel_workers_per_gather": "0",
         }
         writing = {**common, "statement_timeout": "60s", "lock_timeout": "20s"}
         dsn = asyncpg_url(url)
@@ -118,6 +128,8 @@ class Database:
         try:
             async with _held(self._reading) as connection:
                 yield connection
+        except asyncpg.exceptions.DataError as error:
+            raise _senseless() from error
         except _AWAY as error:
             _log.warning("database away", extra={"reason": type(error).__name__})
             raise unavailable() from error

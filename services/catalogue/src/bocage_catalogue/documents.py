@@ -75,6 +75,8 @@ def check_shape(document: Any, what: str) -> None:
         for member in ("auth:schemes", "storage:schemes"):
             if not isinstance(holder.get(member) or {}, dict):
                 raise bad(f"{member} must be an object.")
+        if (fault := language.fault(holder)) is not None:
+            raise bad(fault)
 
 
 def check_item(document: Document, collection: str, name: str | None) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
 import orjson
+from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
@@ -21,13 +22,13 @@ from bocage_kit.problems import Problem
 from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.database import Connection, Contended, Database, UnrelatedError
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
 from bocage_catalogue.places import Matched, Place
 from bocage_catalogue.present import Document
-from bocage_catalogue.visibility import CollectionRow
+from bocage_catalogue.visibility import COLLECTION_SQL, CollectionRow, collections_arguments
 
 _log = logging.getLogger("bocage.catalogue")
 
@@ -50,9 +51,15 @@ select collection as in_collection, id as item, licences, audience, revision, hr
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
-_ITEM = f"""{_WRITTEN} and (
-    $3 or audience = 'public' or owner = $4 or (audience = 'organisation' and organisation = $5) or shared && $6)
-"""
+# One item and its collection, if both are seen.
+_ITEM = f"""
+select f.collection as in_collection, f.id as item, f.licences, f.audience, f.revision, f.hrefs, f.laid_out, f.body,
+       case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now, c.title, c.rights
+from catalogue.finished_item f join ({COLLECTION_SQL}) c on c.id = f.collection
+where f.id = $7 and f.collection = $6 and (
+    $8 or f.audience = 'public' or f.owner = $2 or (f.audience = 'organisation' and f.organisation = $3)
+    or f.shared && $5)
+"""  # noqa: S608 - SQL of our own
 
 
 class Row(Protocol):
@@ -94,15 +101,15 @@ def _schemes_text(base: str) -> bytes:
 
 
 async def item_row(
-    database: Database, identity: Identity, rows: Mapping[str, CollectionRow], collection: str, name: str
-) -> Row | None:
-    """One item, if the caller sees it and its collection."""
-    holder = rows.get(collection)
-    if holder is None or not holder.visible:
+    database: Database, identity: Identity, collection: str, name: str
+) -> tuple[Row, CollectionRow] | None:
+    """One item and its collection, if the caller sees both."""
+    if "\0" in collection or "\0" in name:
         return None
+    seen = collections_arguments(identity)
     async with database.reading() as connection:
-        found: list[Row] = await connection.fetch(_ITEM, name, collection, *eyes(identity))
-    return found[0] if found else None
+        found = await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity))
+    return (found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True)) if found else None
 
 
 async def keep_finishing(database: Database) -> None:
@@ -130,6 +137,8 @@ async def written_row(connection: Connection, collection: str, name: str) -> Row
 
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
     """What is known of the properties that a search asks for: what is registered, or else all that there is."""
+    if not search.conditions and not search.sortby and search.intersects is None:
+        return Known()
     known = await registry.quick(connection, identity, unseen, properties(search))
     arguments = Arguments()
     try:
@@ -157,6 +166,22 @@ async def page(
     explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
+    try:
+        return await _page(database, identity, rows, search, most, token, explain=explain)
+    except UnrelatedError:
+        return await _page(database, identity, rows, replace(search, careful=True), most, token, explain=explain)
+
+
+async def _page(
+    database: Database,
+    identity: Identity,
+    rows: Mapping[str, CollectionRow],
+    search: Search,
+    most: int,
+    token: str | None = None,
+    *,
+    explain: bool = False,
+) -> Page:
     unseen = [name for name, row in rows.items() if not row.visible]
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)

@@ -9,8 +9,20 @@ class Arguments:
     """Collects them in order; each is known in the statement by its number and its type."""
 
     def __init__(self, *given: Any) -> None:
+        self.careful = False
         self.values: list[Any] = list(given)
         self.areas: list[tuple[str, str]] = []
+
+    def meet(self, one: str, other: str) -> str:
+        """Whether two geometries meet; carefully, when there are such as the fast way fails on."""
+        if self.careful:
+            return f"({one} operator(public.&&) {other} and catalogue.related('s_intersects', {one}, {other}))"
+        return f"public.st_intersects({one}, {other})"
+
+    def box(self, west: float, south: float, east: float, north: float) -> str:
+        """A box that has width and height."""
+        sides = ", ".join(self.add(float(side), "float8") for side in (west, south, east, north))
+        return f"public.st_makeenvelope({sides}, 4326)"
 
     def area(self, geojson: str, at: str, *, plain: bool = False) -> str:
         """A geometry, and where it was asked for; one that is not `plain` may cross itself, which is to be checked."""

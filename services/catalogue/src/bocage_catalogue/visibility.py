@@ -17,6 +17,8 @@ COLLECTIONS_SQL = (
     f"select id, title, revision, rights, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
     " from catalogue.finished_collection order by id"
 )
+# One of them, by name.
+COLLECTION_SQL = f"select id, title, revision, rights from catalogue.finished_collection where id = $6 and {VISIBLE}"  # noqa: S608
 
 
 @dataclass(frozen=True)
