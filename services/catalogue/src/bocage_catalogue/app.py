@@ -50,7 +50,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, landing, queryables, writing
+from bocage_catalogue import aggregating, changes, export, landing, queryables, writing
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -195,6 +195,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         exceptions={},
     )
     app.include_router(writing.router(store))
+    app.include_router(export.router())
 
 
 def _add_refusals(app: FastAPI) -> None:
