@@ -16,6 +16,7 @@ from platforms import LICENCE
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 BOX = [3.0, 43.0, 3.1, 43.1]
 RING = [[3.0, 43.0], [3.1, 43.0], [3.1, 43.1], [3.0, 43.1], [3.0, 43.0]]
+_ASKED = frozenset(("ids", "collections", "assets", "aggregations", "job", "organisation", "actor", "url", "href"))
 REQUEST_ID = re.compile(r'"request_id":\s*"[^"]*"')
 
 
@@ -85,6 +86,7 @@ class Asker:
             "process_id": "hillshade", "color_map_id": "viridis", "licence": LICENCE, "version": "1.0",
             "z": "10", "x": "520", "y": "373", "scale": "2", "format": "png", "lon": "3.05", "lat": "43.05",
             "url": to.asset, "href": to.asset, "account": "local", "container": to.collection,
+            "aggregations": "total_count,collection_frequency",
         }  # fmt: skip
         if name in known:
             return known[name]
@@ -103,7 +105,7 @@ class Asker:
                 path = path.replace("{" + name + "}", str(value))
             elif parameter["in"] == "query" and value is not None:
                 # Optional parameters narrow what is found; those that name objects are the ones to try.
-                asked = name in ("ids", "collections", "assets", "job", "organisation", "actor", "url", "href")
+                asked = name in _ASKED
                 if parameter.get("required") or asked:
                     query[name] = value
         request: dict[str, Any] = {"method": operation.method.upper(), "url": path, "params": query}
@@ -123,14 +125,16 @@ class Asker:
 
     def body(self, operation: Operation, to: Target) -> Any:
         path = operation.path
+        if path.endswith("/aggregate"):
+            return {"aggregations": ["total_count", "collection_frequency"], "ids": [to.item]}
         if path.startswith("/stac/collections"):
             if path.endswith("/items") or "{item_id}" in path:
                 return {"properties": {"title": "overwritten"}} if operation.method == "patch" else item(to)
             return {"title": "overwritten"} if operation.method == "patch" else collection(to)
         if path.startswith("/processing/"):
             return {"inputs": {"item": to.reference}, "audience": "owner"}
-        if path == "/stac/search":
-            return {"collections": [to.collection], "ids": [to.item], "explain": True}
+        if path in ("/stac/search", "/stac/export"):
+            return {"collections": [to.collection], "ids": [to.item], "explain": path == "/stac/search"}
         if path == "/rights/tile_tokens":
             return {"items": [to.reference], "ttl": 600}
         content = operation.about["requestBody"].get("content", {})

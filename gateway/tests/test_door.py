@@ -134,6 +134,32 @@ def test_preflights_need_no_key_and_cost_no_exchange(client: httpx.Client, platf
     assert len(platform.control("rights")["exchanges"]) == before
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", "content-type,x-api-key"),
+        ("PUT", "content-type,if-match,x-api-key"),
+        ("PATCH", "authorization,content-type,if-match"),
+        ("DELETE", "if-match,x-api-key"),
+        ("GET", "accept-language,if-none-match,range,x-api-key"),
+    ],
+)
+def test_a_browser_lets_pages_read_and_write(client: httpx.Client, method: str, headers: str) -> None:
+    """What a browser asks before, and how it judges the answer: by names, the case of headers aside."""
+    asked = {
+        "Origin": "https://viewer.example",
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": headers,
+    }
+    answer = client.options("/stac/collections/a/items/b", headers=asked)
+    assert answer.status_code == 204 and answer.headers["access-control-allow-origin"] == "*"
+    methods, allowed = (
+        {name.strip().lower() for name in answer.headers[f"access-control-allow-{what}"].split(",")}
+        for what in ("methods", "headers")
+    )
+    assert method.lower() in methods and set(headers.split(",")) <= allowed
+
+
 @pytest.mark.parametrize("path", ["/", "/stac/echo", "/nothing", "/stac/%00", "/processing/hang"])
 def test_browsers_may_read_every_answer(client: httpx.Client, path: str) -> None:
     answer = client.get(path, headers={"Origin": "https://viewer.example"})

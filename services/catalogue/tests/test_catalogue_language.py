@@ -9,6 +9,7 @@ import pytest
 from bocage_catalogue import language
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pypgstac.load import Methods
 
 FRENCH = {"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.5"}
 
@@ -160,6 +161,40 @@ def test_the_landing_page_and_items_in_french(catalogue: Any) -> None:
     assert service.get(path).content == english.content
     found = service.get("/stac/search", params={"ids": "one"}, headers=FRENCH).json()["features"]
     assert [one["properties"]["title"] for one in found] == ["Premier"]
+
+
+@pytest.mark.parametrize(
+    "translations",
+    [
+        "fr", ["fr"], {"": {}}, {"français": {}}, {"fr": "titre"}, {"fr": {"title": 1}}, {"fr": {"title": ""}},
+        {"fr": {"keywords": "neige"}}, {"fr": {"keywords": [1]}}, {"fr": {"license": "x"}},
+        {f"x{a}{b}": {} for a in "abcdefgh" for b in "abcdefgh"},
+    ],
+    ids=lambda x: str(x)[:30],
+)  # fmt: skip
+def test_translations_that_are_none_are_refused(catalogue: Any, translations: Any) -> None:
+    made = catalogue.collection("refused", **{"bocage:translations": translations})
+    answer = catalogue.service.post("/stac/collections", json=made)
+    assert answer.status_code == 400 and "bocage:translations" in answer.json()["detail"]
+
+
+def test_translations_that_nobody_checked_hinder_no_reading(admin: Any, loader: Any, fresh_catalogue: Any) -> None:
+    odd = [{"fr": {"title": 5}}, {"fr": "x", "de": {"title": "T"}}, "fr", {"fr": {"title": "ok"}, "en": {"title": 1}}]
+    made = [
+        fresh_catalogue.collection(f"odd{n}", **{"bocage:translations": one, "bocage:audience": "public"})
+        for n, one in enumerate(odd)
+    ]
+    loader.load_collections(iter(made), Methods.insert)
+    for headers in ({}, FRENCH):
+        answer = fresh_catalogue.anonymous.get("/stac/collections", headers=headers)
+        assert answer.status_code == 200 and answer.json()["numberReturned"] == len(odd)
+
+
+def test_what_may_be_asked_for_is_titled_in_french(catalogue: Any) -> None:
+    told = catalogue.anonymous.get("/stac/queryables", headers=FRENCH)
+    assert told.headers["content-language"] == "fr" and told.json()["title"].startswith("Propriétés")
+    assert told.json()["properties"]["id"]["title"] == "Identifiant"
+    assert catalogue.anonymous.get("/stac/queryables").json()["properties"]["id"]["title"] == "Identifier"
 
 
 def test_problems_are_in_english(catalogue: Any) -> None:

@@ -89,6 +89,10 @@ PATHS = [
     "/stac/collections",
     "/stac/collections?limit=1",
     "/stac/collections/seen",
+    "/stac/search",
+    "/stac/search?limit=2",
+    "/stac/collections/seen/items?limit=2",
+    "/stac/collections/seen/items/i1",
 ]
 
 
@@ -129,8 +133,9 @@ def test_a_header_has_room_for_so_much_and_holds_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*PATHS, "/stac/conformance", "/stac/queryables", "/stac/search", "/stac/collections/seen/items",
-     "/stac/collections/seen/items/i1", "/stac/collections/none", "/stac/search?limit=x"],
+    [*PATHS, "/stac/conformance", "/stac/queryables", "/stac/sortables", "/stac/collections/seen/queryables",
+     "/stac/aggregations", "/stac/aggregate?aggregations=total_count", "/stac/changes", "/stac/collections/none",
+     "/stac/search?limit=x"],
 )  # fmt: skip
 def test_head_answers_as_get_without_its_body_and_says_what_it_depends_on(catalogue: Any, path: str) -> None:
     got, headed = catalogue.anonymous.get(path), catalogue.anonymous.head(path)

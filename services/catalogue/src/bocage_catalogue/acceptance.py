@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bocage_kit.audience import AUDIENCE_FIELD
 from bocage_kit.identity import Identity
 from bocage_kit.store import LocalStore
 
 from bocage_catalogue import authority, documents, validation
+from bocage_catalogue.bodies import Body
 from bocage_catalogue.hrefs import AssetHrefs, stored_links
 from bocage_catalogue.present import Document
 
@@ -25,17 +25,18 @@ class Acceptance:
     store: LocalStore
 
     def item(
-        self, collection: Document, body: Any, stored: Document | None = None, name: str | None = None
+        self, collection: Document, sent: Body, stored: Document | None = None, name: str | None = None
     ) -> Document:
-        """`body` as it is stored in `collection`, over what is `stored` now. Raises Problem 400, 403."""
-        documents.check_shape(body, "item")
+        """`sent` as it is stored in `collection`, over what is `stored` now. Raises Problem 400, 403."""
+        documents.check_shape(sent.document, "item")
         holder = str(collection["id"])
-        made = documents.undress(body)
+        made = documents.undress(sent.document)
         made.pop(_INTERNAL, None)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if isinstance(made.get("properties"), dict) and made["properties"].get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
-        made = dict(documents.without_nulls(made))
+        if sent.nulls:
+            made = dict(documents.without_nulls(made))
         found = documents.check_item(made, holder, name)
         hrefs = AssetHrefs(
             holder,
@@ -54,10 +55,10 @@ class Acceptance:
         authority.own_item(self.identity, made["properties"], before, collection)
         return made
 
-    def collection(self, body: Any, stored: Document | None = None, name: str | None = None) -> Document:
+    def collection(self, sent: Body, stored: Document | None = None, name: str | None = None) -> Document:
         """The same for a collection."""
-        documents.check_shape(body, "collection")
-        made = documents.undress(body)
+        documents.check_shape(sent.document, "collection")
+        made = documents.undress(sent.document)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if made.get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")

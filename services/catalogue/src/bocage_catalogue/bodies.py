@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,10 +14,19 @@ from bocage_catalogue import documents
 MOST_BYTES = 16 * 1024 * 1024
 MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
 OBJECTS = frozenset({"application/json", "application/geo+json"})
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 PATCHES = frozenset({"application/json", MERGE_PATCH, JSON_PATCH})
 
 
-async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Any:
+@dataclass(frozen=True)
+class Body:
+    """What was sent, and whether it may hold nulls: most do not, and are not searched for them."""
+
+    document: Any
+    nulls: bool = True
+
+
+async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Body:
     """The decoded body. Raises Problem 400, 413, 415."""
     named = request.headers.get("content-type", "application/json")
     kind = named.partition(";")[0].strip().lower()
@@ -32,12 +42,13 @@ async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Any:
         if size > MOST_BYTES:
             raise _too_large()
         chunks.append(chunk)
-    document = decoded(b"".join(chunks))
+    body = b"".join(chunks)
+    document = decoded(body)
     if kind == JSON_PATCH and not isinstance(document, list):
         raise documents.bad("A JSON patch is a list of operations.")
     if kind == MERGE_PATCH and not isinstance(document, dict):
         raise documents.bad("A merge patch of an object is an object.")
-    return document
+    return Body(document, b"null" in body)
 
 
 def decoded(body: bytes) -> Any:
@@ -46,8 +57,19 @@ def decoded(body: bytes) -> Any:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise documents.bad(f"The body is not JSON: {str(error)[:200]}.") from error
-    documents.check_depth(document)
+    if not _shallow(body):
+        documents.check_depth(document)
     return document
+
+
+def _shallow(body: bytes) -> bool:
+    """Whether JSON is certainly not too deep, by its brackets alone; those within texts may make it look deeper."""
+    brackets = body.translate(None, _NO_BRACKETS)
+    for _ in range(documents.DEEPEST):
+        brackets, before = brackets.replace(b"{}", b"").replace(b"[]", b""), brackets
+        if brackets == before:
+            break
+    return not brackets
 
 
 def _too_large() -> Problem:

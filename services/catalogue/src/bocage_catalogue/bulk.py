@@ -13,7 +13,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from bocage_catalogue import documents, storing
 from bocage_catalogue.acceptance import Acceptance
-from bocage_catalogue.database import Connection
+from bocage_catalogue.bodies import Body
+from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.present import Document
 from bocage_catalogue.storing import Holder, StoredItem
 
@@ -35,9 +36,14 @@ class Method(StrEnum):
     UPSERT = "upsert"
 
 
-def features_of(body: Any) -> list[Any]:
+def is_several(body: Any) -> bool:
+    """Whether a body is a collection of items."""
+    return isinstance(body, dict) and body.get("type") == "FeatureCollection"
+
+
+def features_of(body: Document) -> list[Any]:
     """The features of a collection of them. Raises Problem 400, 413."""
-    features = body.get("features") if isinstance(body, dict) else None
+    features = body.get("features")
     if not isinstance(features, list) or not features:
         raise documents.bad("features must be a list of items, with one at least.")
     if len(features) > MOST_ITEMS:
@@ -59,6 +65,7 @@ class Batch:
     collection: Document
     features: Sequence[Any]
     upsert: bool
+    nulls: bool
     results: list[Document] = field(default_factory=list)
 
     def names(self) -> list[str]:
@@ -79,7 +86,7 @@ class Batch:
                 if isinstance(name, str):
                     seen.add(name)
                 before = self._before(name, known)
-                made = self.acceptance.item(self.collection, body, before)
+                made = self.acceptance.item(self.collection, Body(body, self.nulls), before)
                 if before is not None and made == before:
                     result |= {"status": 200, "unchanged": True}
                     continue
@@ -147,6 +154,16 @@ def exists(collection: str, name: str) -> Problem:
 def refusal(problem: Problem) -> Document:
     """A problem as the result of one item."""
     return {"status": problem.status, "code": problem.code, "detail": problem.detail, **problem.members}
+
+
+async def load(database: Database, batch: Batch, mode: Mode) -> None:
+    """Write the batch, by as many attempts as it takes. Raises Problem."""
+    database.loading += 1
+    try:
+        name = str(batch.collection["id"])
+        await storing.transaction(database, name, lambda connection: write(connection, batch, mode))
+    finally:
+        database.loading -= 1
 
 
 async def known_items(connection: Connection, batch: Batch) -> dict[str, Document]:

@@ -72,8 +72,11 @@ def check_shape(document: Any, what: str) -> None:
         if inner is not None and not all(isinstance(part, inner) for part in among):
             raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
-        if not isinstance(holder.get("auth:schemes", {}), dict):
-            raise bad("auth:schemes must be an object.")
+        for member in ("auth:schemes", "storage:schemes"):
+            if not isinstance(holder.get(member) or {}, dict):
+                raise bad(f"{member} must be an object.")
+        if (fault := language.fault(holder)) is not None:
+            raise bad(fault)
 
 
 def check_item(document: Document, collection: str, name: str | None) -> str:
@@ -187,12 +190,26 @@ def check_depth(document: Any) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """`value` as pgSTAC keeps it: members that are null are dropped, elements of lists are not."""
-    if isinstance(value, dict):
-        return {name: without_nulls(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [without_nulls(inner) for inner in value]
-    return value
+    """`value` as pgSTAC keeps it: without members that are null; elements of lists stay. Shares what is equal."""
+    kept = value
+    if type(value) is dict:
+        for name, inner in value.items():
+            if inner is None:
+                kept = dict(value) if kept is value else kept
+                del kept[name]
+            elif type(inner) is dict or type(inner) is list:
+                bare = without_nulls(inner)
+                if bare is not inner:
+                    kept = dict(value) if kept is value else kept
+                    kept[name] = bare
+    elif type(value) is list:
+        for place, inner in enumerate(value):
+            if type(inner) is dict or type(inner) is list:
+                bare = without_nulls(inner)
+                if bare is not inner:
+                    kept = list(value) if kept is value else kept
+                    kept[place] = bare
+    return kept
 
 
 def _undeclare(document: Document, extension: str) -> None:

@@ -47,7 +47,8 @@ def schema_of(kind: str, extension: str, version: str) -> Schema | None:
         clauses.append(_at(place, _with_bands(checked, str(bands)) if banded else checked))
     if "references" in said:
         pointing = _checked(said["references"], prefix, None)
-        pointing = {**pointing, "allOf": [{"properties": {"alternate": {"additionalProperties": pointing}}}]}
+        inner = {name: part for name, part in pointing.items() if name != "type"}
+        pointing = {**pointing, "allOf": [{"properties": {"alternate": {"additionalProperties": inner}}}]}
         places = ("assets", "links") if kind == "item" else ("assets", "item_assets", "links")
         clauses += [_at(place, pointing) for place in places]
     if kind == "collection" and said.get("summaries"):

@@ -37,7 +37,7 @@ _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
-_PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
+_PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 2.0, 5.0
 
 # What a page says of each item; `body` is fetched of those that are on it.
 _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
@@ -118,8 +118,10 @@ async def keep_finishing(database: Database) -> None:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
-                    pause = 0
+                    # Who loads in bulk goes first: until then items are laid out when they are read.
+                    pause = _PAUSE_BESIDE_LOADS if database.loading else 0
         except (Problem, Contended) as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +32,12 @@ def _refused(asset: str, reason: str) -> Problem:
     return Problem(400, "asset-href", f"Asset {asset}: {reason}", asset=asset)
 
 
+_PLAIN_WEB = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?[/?#]")
+
+
 def _web(href: str) -> bool:
+    if _PLAIN_WEB.match(href):
+        return True
     try:
         parts = urlsplit(href)
         return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -73,7 +79,7 @@ class AssetHrefs:
 
     def _href(self, name: str, asset: Document, stored: Document | None) -> str:
         href = str(asset["href"])
-        if (named := asset_of(href, [self.base])) is not None:
+        if "/assets/" in href and (named := asset_of(href, [self.base])) is not None:
             return self._uploaded(name, named, stored)
         if is_stored(href):
             return self._internal(name, href)

@@ -7,6 +7,7 @@ language is the same object when it is written back (`native`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,8 @@ OFFERED = (ENGLISH, FRENCH)
 _NAMES = {ENGLISH: ("English", "English"), FRENCH: ("Français", "French")}
 _TEXTS = ("title", "description", "keywords")
 _LONGEST = 500
+_MOST = 50
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 # What the platform itself says, by its English.
 _IN_FRENCH = {
@@ -50,32 +53,39 @@ _IN_FRENCH = {
     "Documentation of the API": "Documentation de l’API",
     "In English": "En anglais",
     "In French": "En français",
+    "all collections": "toutes les collections",
     "Identifier": "Identifiant",
     "Collection": "Collection",
-    "Geometry": "Géométrie",
+    "Footprint": "Emprise",
     "Acquired": "Date d’acquisition",
-    "Datetime": "Date",
-    "Start datetime": "Début",
-    "End datetime": "Fin",
-    "Created": "Création",
-    "Updated": "Mise à jour",
+    "Start of acquisition": "Début de l’acquisition",
+    "End of acquisition": "Fin de l’acquisition",
+    "Metadata created": "Création des métadonnées",
+    "Metadata updated": "Mise à jour des métadonnées",
+    "Published": "Publication",
+    "Expires": "Expiration",
+    "Unpublished": "Retrait",
     "Title": "Titre",
     "Description": "Description",
     "Keywords": "Mots-clés",
     "License": "Licence",
+    "Licences": "Licences",
+    "Audience": "Audience",
     "Cloud cover": "Couverture nuageuse",
     "Snow cover": "Couverture neigeuse",
     "Platform": "Plate-forme",
     "Instruments": "Instruments",
     "Constellation": "Constellation",
     "Mission": "Mission",
-    "Ground sample distance": "Résolution au sol",
-    "Coordinate reference system": "Système de coordonnées",
+    "Gsd": "Résolution au sol",
+    "Code": "Système de coordonnées",
     "Sun azimuth": "Azimut du soleil",
     "Sun elevation": "Élévation du soleil",
-    "Off-nadir angle": "Angle de visée",
+    "Off nadir": "Angle de visée",
     "Incidence angle": "Angle d’incidence",
     "Azimuth": "Azimut",
+    "Version": "Version",
+    "Level": "Niveau de traitement",
 }
 
 
@@ -132,6 +142,27 @@ def translations_of(holder: Document) -> dict[str, Document]:
     if not isinstance(stated, dict):
         return {}
     return {str(code): texts for code, texts in stated.items() if isinstance(texts, dict)}
+
+
+def fault(holder: Document) -> str | None:
+    """What is wrong with the translations of an object that is written; None when nothing is."""
+    stated = holder.get(TRANSLATIONS_FIELD)
+    if stated is None:
+        return None
+    if not isinstance(stated, dict) or len(stated) > _MOST:
+        return f"{TRANSLATIONS_FIELD} must be an object of at most {_MOST} languages."
+    for code, texts in stated.items():
+        if not _TAG.fullmatch(code):
+            return f"{TRANSLATIONS_FIELD}: {code[:30]!r} is no language code such as fr or pt-BR."
+        if not isinstance(texts, dict) or not texts.keys() <= set(_TEXTS):
+            return f"{TRANSLATIONS_FIELD}.{code} must be an object of {', '.join(_TEXTS)}."
+        for name, text in texts.items():
+            among = text if name == "keywords" else [text]
+            if not isinstance(among, list) or not all(isinstance(part, str) and part for part in among):
+                return (
+                    f"{TRANSLATIONS_FIELD}.{code}.{name} must be {'a list of texts' if name == 'keywords' else 'text'}."
+                )
+    return None
 
 
 def spoken(holder: Document) -> str | None:

@@ -151,6 +151,17 @@ def declare(document: Document, *, add: str, instead_of: str | None = None) -> N
     document["stac_extensions"] = [*declared, add]
 
 
+def item_links(base: str, holder: str, name: str) -> list[Link]:
+    """The links that every item has."""
+    parent = stac(base, "collections", holder)
+    return [
+        link("self", stac(base, "collections", holder, "items", name), GEOJSON),
+        link("root", stac(base)),
+        link("parent", parent),
+        link("collection", parent),
+    ]
+
+
 def item(stored: Document, collection: Mapping[str, Any], identity: Identity, tongue: str = "en") -> Document:
     """An item as `identity` sees it; `collection` says under which licences its collection is."""
     base, name, holder = identity.public_base, str(stored["id"]), str(stored["collection"])
@@ -192,12 +203,8 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
         properties[TERMS_FIELD] = accepted
     if language.show(properties, tongue):
         declare(made, add=language.EXTENSION)
-    parent = stac(base, "collections", holder)
     made["links"] = [
-        link("self", stac(base, "collections", holder, "items", name), GEOJSON),
-        link("root", stac(base)),
-        link("parent", parent),
-        link("collection", parent),
+        *item_links(base, holder, name),
         *licence_links(base, licences),
         *_stored_links(base, stored.get("links")),
     ]

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from stac_fastapi.pgstac.extensions import FiltersClient
 
-from bocage_catalogue import registry
+from bocage_catalogue import language, registry
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows
@@ -29,21 +29,22 @@ _TITLES = {
 }  # fmt: skip
 
 
-def _title(name: str) -> str:
-    return _TITLES.get(name) or name.rpartition(":")[2].replace("_", " ").capitalize() or name
+def _title(name: str, tongue: str) -> str:
+    english = _TITLES.get(name) or name.rpartition(":")[2].replace("_", " ").capitalize() or name
+    return language.say(english, tongue)
 
 
-def _schema(name: str, kinds: frozenset[str]) -> dict[str, Any]:
+def _schema(name: str, kinds: frozenset[str], tongue: str) -> dict[str, Any]:
     if kinds == {GEOMETRY}:
-        return {"title": _title(name), "$ref": "https://geojson.org/schema/Geometry.json"}
+        return {"title": _title(name, tongue), "$ref": "https://geojson.org/schema/Geometry.json"}
     types = sorted({_TYPES[kind] for kind in kinds if kind in _TYPES})
-    found: dict[str, Any] = {"title": _title(name), "type": types[0] if len(types) == 1 else types}
+    found: dict[str, Any] = {"title": _title(name, tongue), "type": types[0] if len(types) == 1 else types}
     return {**found, "format": "date-time"} if MOMENT in kinds else found
 
 
 async def document(request: Request, what: str, collection: str | None) -> Response:
     """The queryables or the sortables of one collection, or of all. Raises Problem 404."""
-    identity, database = caller(request), database_of(request)
+    identity, database, tongue = caller(request), database_of(request), language.of(request)
     rows = await collection_rows(database, identity)
     if collection is not None and (collection not in rows or not rows[collection].visible):
         raise not_found(f"Collection {collection}")
@@ -53,18 +54,19 @@ async def document(request: Request, what: str, collection: str | None) -> Respo
     told = registry.told(known)
     if what == "sortables":
         told = {name: sortable for name, kinds in told.items() if (sortable := kinds & set(SCALARS))}
-    holder = "all collections" if collection is None else rows[collection].title or collection
+    holder = language.say("all collections", tongue) if collection is None else rows[collection].title or collection
     path = (what,) if collection is None else ("collections", collection, what)
     return answer(
         {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": stac(identity.public_base, *path),
             "type": "object",
-            "title": f"{what.capitalize()} of {holder}",
-            "properties": {name: _schema(name, kinds) for name, kinds in told.items()},
+            "title": f"{language.say(what.capitalize(), tongue)} – {holder}",
+            "properties": {name: _schema(name, kinds, tongue) for name, kinds in told.items()},
             "additionalProperties": False,
         },
         _SCHEMA,
+        headers={"Content-Language": tongue},
     )
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from stac_fastapi.pgstac.types.search import PgstacSearch
 
 from bocage_catalogue import fields, finished, language
-from bocage_catalogue.answers import database_of
+from bocage_catalogue.answers import database_of, link_header
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.collection_search import collection_rows
@@ -20,7 +20,7 @@ from bocage_catalogue.conditions import Search
 from bocage_catalogue.etags import tagged
 from bocage_catalogue.explaining import MEMBER
 from bocage_catalogue.paging import page_link, with_query
-from bocage_catalogue.present import GEOJSON, Document, link, stac
+from bocage_catalogue.present import GEOJSON, Document, item_links, link, stac
 from bocage_catalogue.visibility import CollectionRow
 
 __all__ = ["from_body", "from_parameters", "items_of", "one_item", "search_by_body", "search_by_parameters"]
@@ -55,7 +55,8 @@ async def found_items(
         ]
     else:
         features = [layout.text(row) for row in found.rows]
-    about: Document = {"links": [*links, *more_links], "numberReturned": len(features)}
+    links += more_links
+    about: Document = {"links": links, "numberReturned": len(features)}
     if found.matched is not None:
         about["numberMatched"] = found.matched.number
         if not found.matched.exact:
@@ -64,6 +65,7 @@ async def found_items(
         about[MEMBER] = found.explained
     return Response(
         b'{"type":"FeatureCollection","features":[' + b",".join(features) + b"]," + orjson.dumps(about)[1:],
+        headers={"Link": link_header(links)},
         media_type=GEOJSON,
     )
 
@@ -76,7 +78,8 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
         raise not_found(f"Item {collection_id}/{item_id}")
     row, holder = found
     text = finished.Layout(identity, {collection_id: holder}, language.of(request)).text(row)
-    return tagged(request, text, row["revision"], GEOJSON)
+    links = item_links(identity.public_base, collection_id, item_id)
+    return tagged(request, text, row["revision"], GEOJSON, headers={"Link": link_header(links)})
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:

@@ -15,9 +15,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, present, storing
+from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
+from bocage_catalogue.bodies import Body
 from bocage_catalogue.bulk import Method, Mode
 from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.database import Connection, Database
@@ -26,7 +27,7 @@ from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
-Change = Callable[[Document], Any]
+Change = Callable[[Document], Body]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
 
@@ -89,7 +90,8 @@ async def _item_answer(
     """An item that was just written, as reading it answers: the same bytes, and the same tag."""
     holder, identity = str(collection["id"]), caller(request)
     row = await finished.written_row(connection, holder, name)
-    layout = finished.Layout(identity, {holder: CollectionRow(None, _rights(collection), visible=True)})
+    rows = {holder: CollectionRow(None, _rights(collection), visible=True)}
+    layout = finished.Layout(identity, rows, language.of(request))
     return tagged(request, layout.text(row), row["revision"], GEOJSON, status, headers)
 
 
@@ -120,7 +122,7 @@ async def _held_collection(connection: Connection, collection_id: str) -> tuple[
 async def _collection_answer(
     connection: Connection, request: Request, made: Document, status: int = 200, **headers: str
 ) -> Response:
-    shown = answer(present.collection(made, caller(request)))
+    shown = answer(present.collection(made, caller(request), language.of(request)))
     revision = await connection.fetchval(
         "select revision from catalogue.finished_collection where id = $1", str(made["id"])
     )
@@ -147,9 +149,10 @@ class Writer:
         collection = await _writable(database, identity, collection_id)
         body = await bodies.body_of(request)
         acceptance = Acceptance(identity, self.store)
-        if isinstance(body, dict) and body.get("type") == "FeatureCollection":
-            batch = bulk.Batch(acceptance, collection, bulk.features_of(body), method is Method.UPSERT)
-            await storing.transaction(database, collection_id, lambda connection: bulk.write(connection, batch, mode))
+        if bulk.is_several(body.document):
+            features = bulk.features_of(body.document)
+            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, body.nulls)
+            await bulk.load(database, batch, mode)
             told = batch.document()
             return answer(told, status=207 if mode is Mode.PARTIAL else 201 if told["created"] else 200)
         made = await run_in_threadpool(acceptance.item, collection, body)
@@ -175,8 +178,8 @@ class Writer:
 
     async def patch_item(self, request: Request, collection_id: CollectionId, item_id: ItemId) -> Response:
         """Change members of an item: a JSON merge patch, or a JSON patch."""
-        patch = await bodies.body_of(request, bodies.PATCHES)
-        return await self._change_item(request, collection_id, item_id, lambda shown: patched(shown, patch))
+        patch = (await bodies.body_of(request, bodies.PATCHES)).document
+        return await self._change_item(request, collection_id, item_id, lambda shown: Body(patched(shown, patch)))
 
     async def delete_item(self, request: Request, collection_id: CollectionId, item_id: ItemId) -> Response:
         """Delete an item and what was uploaded for it."""
@@ -216,8 +219,8 @@ class Writer:
 
     async def patch_collection(self, request: Request, collection_id: CollectionId) -> Response:
         """Change members of a collection: a JSON merge patch, or a JSON patch."""
-        patch = await bodies.body_of(request, bodies.PATCHES)
-        return await self._change_collection(request, collection_id, lambda shown: patched(shown, patch))
+        patch = (await bodies.body_of(request, bodies.PATCHES)).document
+        return await self._change_collection(request, collection_id, lambda shown: Body(patched(shown, patch)))
 
     async def delete_collection(self, request: Request, collection_id: CollectionId) -> Response:
         """Delete a collection with its items and all that was uploaded for them."""
