@@ -32,9 +32,7 @@ join catalogue.finished_item f on f.collection = k.collection and f.id = k.id
 order by k.place
 """
 _FINISHED = _TEXTS.format(now="null::catalogue.sheet")
-_WRITTEN = _TEXTS.format(
-    now="case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end"
-)
+_WRITTEN = _TEXTS.format(now="case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end")
 
 
 @dataclass(frozen=True)
