@@ -134,7 +134,7 @@ class Asker:
         if path.startswith("/processing/"):
             return {"inputs": {"item": to.reference}, "audience": "owner"}
         if path in ("/stac/search", "/stac/export"):
-            return {"collections": [to.collection], "ids": [to.item]}
+            return {"collections": [to.collection], "ids": [to.item], "explain": path == "/stac/search"}
         if path == "/rights/tile_tokens":
             return {"items": [to.reference], "ttl": 600}
         content = operation.about["requestBody"].get("content", {})

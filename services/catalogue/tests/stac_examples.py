@@ -1,5 +1,6 @@
 """An item and a collection that declare most of the extensions that are known, valid in all of them."""
 
+# ruff: noqa: E501 - tables are read by line
 from __future__ import annotations
 
 from typing import Any

@@ -127,6 +127,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(aggregating.router())
     app.include_router(changes.router())
     app.include_router(queryables.router())
+    app.include_router(export.router())
     app.add_middleware(Direct)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
@@ -197,7 +198,6 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         exceptions={},
     )
     app.include_router(writing.router(store))
-    app.include_router(export.router())
 
 
 def _add_refusals(app: FastAPI) -> None:

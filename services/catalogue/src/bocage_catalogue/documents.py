@@ -72,9 +72,9 @@ def check_shape(document: Any, what: str) -> None:
         if inner is not None and not all(isinstance(part, inner) for part in among):
             raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
-        for name in ("auth:schemes", "storage:schemes"):
-            if not isinstance(holder.get(name) or {}, dict):
-                raise bad(f"{name} must be an object.")
+        for member in ("auth:schemes", "storage:schemes"):
+            if not isinstance(holder.get(member) or {}, dict):
+                raise bad(f"{member} must be an object.")
         if (fault := language.fault(holder)) is not None:
             raise bad(fault)
 

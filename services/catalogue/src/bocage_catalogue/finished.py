@@ -118,6 +118,7 @@ async def keep_finishing(database: Database) -> None:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
                     # Who loads in bulk goes first: until then items are laid out when they are read.
                     pause = _PAUSE_BESIDE_LOADS if database.loading else 0

@@ -22,6 +22,7 @@ _STATUSES = {
     404: "It does not exist, or the caller may not see it",
     405: "No such operation here",
     409: "It exists already, or a test of the patch failed",
+    406: "None of the formats is accepted",
     410: "What is asked for is not kept any more",
     412: "It was changed since: `If-Match` names an older revision",
     413: "More than is taken at once",
@@ -29,10 +30,11 @@ _STATUSES = {
     428: "The collection takes changes with `If-Match` alone",
     429: "A quota is used up; `Retry-After` tells for how long",
     431: "The headers are too large",
+    502: "The service broke off before it answered",
     503: "The database does not answer, or the question takes too long; `Retry-After` tells when to try again",
     504: "The answer took too long",
 }
-_ALWAYS = (400, 401, 403, 404, 405, 429, 431, 503, 504)
+_ALWAYS = (400, 401, 403, 404, 405, 429, 431, 502, 503, 504)
 # What is no request of HTTP at all is answered in a line of text.
 _OF_HTTP = (400, 431)
 _OF_BODIES = (413, 415)
@@ -93,7 +95,7 @@ _SCHEMAS: Document = {
             "id": {"type": "string"},
             "title": {"type": "string"},
             "description": {"type": "string"},
-            "keywords": {"type": "array"},
+            "keywords": {"type": "array", "items": {"type": "string"}},
             "license": {"type": "string"},
             "extent": {"type": "object"},
             "summaries": {"type": "object"},
@@ -179,6 +181,14 @@ _SCHEMAS: Document = {
             "numberReturned": _COUNT,
         },
     },
+    "StacWritten": {
+        "type": "object",
+        "required": ["created", "updated", "unchanged", "refused", "results"],
+        "properties": {
+            **dict.fromkeys(("created", "updated", "unchanged", "refused"), _COUNT),
+            "results": {"type": "array", "items": {"type": "object", "required": ["index", "status"]}},
+        },
+    },
     "StacSchema": {"type": "object", "required": ["$schema", "$id", "type", "properties"]},
 }
 # What succeeds, by verb and path: the type of the answer and its schema.
@@ -203,6 +213,22 @@ _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     },
     ("get", "/stac/changes"): (_JSON, "StacChanges"),
 }  # fmt: skip
+_LANGUAGE: Document = {
+    "name": "language",
+    "in": "query",
+    "required": False,
+    "description": "The language of titles and descriptions, in the place of the header Accept-Language.",
+    "schema": {"type": "string", "maxLength": 35, "examples": ["fr"]},
+}
+_REPORT = {_JSON: {"schema": {"$ref": "#/components/schemas/StacWritten"}}}
+_WRITTEN: Mapping[int, Document] = {
+    200: {"description": "Of several items all were there, and replaced", "content": _REPORT},
+    201: {
+        "description": "The item, or of several what became of each",
+        "content": {_GEOJSON: {"schema": {"$ref": "#/components/schemas/StacItem"}}, **_REPORT},
+    },
+    207: {"description": "With `mode=partial`: what became of each item", "content": _REPORT},
+}
 
 
 def describe(app: FastAPI) -> None:
@@ -230,6 +256,9 @@ def mended(document: Document) -> Document:
                 operation = operations[verb]
                 operation["operationId"] = _name(verb, path)
                 operation["responses"] = _responses(verb, path, operation["responses"])
+                _mended_parameters(operation)
+                if verb == "get":
+                    operation["parameters"] = [*operation.get("parameters", ()), _LANGUAGE]
                 _hoist(operation, schemas)
     document["x-mended"] = True
     return document
@@ -247,16 +276,30 @@ def _responses(verb: str, path: str, declared: Document) -> Document:
         made[success] = {"description": made[success].get("description", "Successful Response"), "content": content}
     for status in _failures(verb, path):
         made[status] = _problem(status)
+    if (verb, path) == ("post", f"{_COLLECTION}/items"):
+        made |= _WRITTEN
     if verb == "get" and path in _TAGGED:
         made[304] = {"description": _STATUSES[304]}
     return {str(status): made[status] for status in sorted(made)}
+
+
+def _mended_parameters(operation: Document) -> None:
+    """Examples that hold no text are none: a query is text."""
+    for parameter in operation.get("parameters", ()):
+        examples = parameter.get("examples")
+        if isinstance(examples, dict):
+            told = {name: example for name, example in examples.items() if isinstance(example.get("value"), str)}
+            parameter.pop("examples")
+            if told:
+                parameter["examples"] = told
 
 
 def _failures(verb: str, path: str) -> Iterable[int]:
     writes = verb != "get" and "/collections" in path and not path.endswith("/aggregate")
     if path == "/stac/changes":
         return (*_ALWAYS, 410)
-    return (*_ALWAYS, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
+    always = (*_ALWAYS, 406) if path == "/stac/export" else _ALWAYS
+    return (*always, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
 
 
 def _problem(status: int) -> Document:

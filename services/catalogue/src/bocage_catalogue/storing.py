@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import orjson
@@ -99,7 +99,7 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
         shape = wkb.hexewkb(geometry)
     except wkb.NotClosed as error:
         raise documents.bad("geometry: each ring of a polygon must end where it begins.") from error
-    content = dehydrate(holder.base, content)
+    content = dehydrate(holder.base, _apart(content, holder.base))
     for name in ("id", "collection", "pgstac:base_item"):
         content.pop(name, None)
     if holder.base_id is not None:
@@ -111,6 +111,15 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
     if b"\\u0000" in text and _NO_TEXT.search(text):
         raise documents.bad("The item has a text with the character NUL, which can't be stored.")
     return StoredItem(item["id"], holder.name, start, end, shape, text)
+
+
+def _apart(value: Any, base: Any) -> Any:
+    """`value` with copies of what `dehydrate` changes in place: the item is stored again when a transaction is lost."""
+    if isinstance(value, dict) and isinstance(base, dict):
+        return {name: _apart(inner, base[name]) if name in base else inner for name, inner in value.items()}
+    if isinstance(value, list) and isinstance(base, list):
+        return [_apart(inner, common) for inner, common in zip(value, base, strict=False)] + value[len(base) :]
+    return value
 
 
 def _moment(text: str) -> datetime:

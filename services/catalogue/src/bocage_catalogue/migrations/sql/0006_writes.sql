@@ -21,3 +21,51 @@ begin
     end loop;
 end
 $$;
+
+
+-- Collections whose items may have to be laid out anew. pgSTAC keeps every version of what a collection says of all
+-- assets, and an item its own; but one that names a version which is not there follows the present one.
+create table rebased (collection text primary key);
+
+create function note_rebased() returns trigger
+language plpgsql security definer set search_path = catalogue, pgstac, public as $$
+begin
+    if tg_table_name = 'collections' then
+        insert into rebased values (new.id) on conflict do nothing;
+    else
+        insert into rebased values (old.collection) on conflict do nothing;
+    end if;
+    return null;
+end
+$$;
+revoke all on function note_rebased from public;
+grant execute on function note_rebased to pgstac_admin;
+
+create trigger note_rebased after update on pgstac.collections
+for each row when (old.base_item is distinct from new.base_item) execute function note_rebased();
+create trigger note_rebased after update or delete on pgstac.base_items
+for each row execute function note_rebased();
+
+
+-- Has the items of one such collection laid out anew that follow its present version; whether there was one.
+create function heed_rebased() returns boolean
+language plpgsql as $$
+declare
+    changed text;
+begin
+    delete from catalogue.rebased r where r.collection = (
+        select collection from catalogue.rebased order by collection limit 1 for update skip locked
+    ) returning r.collection into changed;
+    if changed is null then
+        return false;
+    end if;
+    update catalogue.finished_item f set hrefs = null, laid_out = null, body = null
+    from pgstac.items i
+    where i.collection = changed and f.collection = changed and f.id = i.id and f.body is not null
+        and i.content ? 'pgstac:base_item' and not exists (
+            select from pgstac.base_items b
+            where b.collection = changed and b.id::text = btrim(i.content ->> 'pgstac:base_item')
+        );
+    return true;
+end
+$$;
