@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from bocage_kit.identity import Identity
@@ -52,6 +52,7 @@ async def selected(
 ) -> Selection:
     """What a search finds for its caller, at most so many. Raises Problem 400."""
     unseen = [name for name, row in rows.items() if not row.visible]
+    search = replace(search, careful=True)  # what has begun to be sent can't be asked for again
     async with passing(connection):
         known = await known_to(connection, identity, unseen, search)
     arguments = Arguments()
