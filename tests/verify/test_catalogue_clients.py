@@ -375,7 +375,7 @@ def test_schemathesis(catalogue: Catalogue, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             str(python.parent / "schemathesis"), "run", "openapi.json", "--url", catalogue.running.url,
-            "-H", f"X-API-Key: {catalogue.key}", "--max-time", "240", "--max-examples", "25",
+            "-H", f"X-API-Key: {catalogue.key}", "--max-time", "150", "--max-examples", "25",
             "--continue-on-failure", "--generation-deterministic", "--phases", "examples,coverage,fuzzing",
             "--checks", "not_a_server_error,status_code_conformance,content_type_conformance",
             "--request-timeout", "20", "--no-color",

@@ -71,11 +71,15 @@ class Run:
         if name not in self.results:
             begun = time.monotonic()
             self.results[name] = work()
-            kept = self.folder / "done.part"
-            kept.write_text(json.dumps(self.results, indent=1))
-            kept.rename(self.folder / "done.json")
+            self.keep()
             line(f"{name}: done in {time.monotonic() - begun:.0f} s")
         return self.results[name]
+
+    def keep(self) -> None:
+        """Write down what is done."""
+        kept = self.folder / "done.part"
+        kept.write_text(json.dumps(self.results, indent=1))
+        kept.rename(self.folder / "done.json")
 
 
 @contextmanager
@@ -170,8 +174,8 @@ def load_the_rest(run: Run, url: str) -> None:
                 line(f"The time is up: {len(waiting)} collections are left out.")
                 return
             for finished in wait(running, return_when=FIRST_COMPLETED).done:
-                name, seconds = running.pop(finished), finished.result()
-                run.step(f"load {name}", lambda taken=seconds: taken)  # type: ignore[misc]
+                run.results[f"load {running.pop(finished)}"] = finished.result()
+                run.keep()
                 done += 1
                 left = (time.monotonic() - begun) / done * (len(waiting) + len(running))
                 line(f"  {done} collections of {run.each} items loaded; about {left / 60:.0f} min left")

@@ -117,6 +117,8 @@ def serving(held: PeerDatabase, ports: dict[str, int], folder: Path) -> Iterator
                 [
                     str(program), "-m", "uvicorn", "--factory", "stac_fastapi.pgstac.app:create_app",
                     "--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--log-level", "warning",
+                    # While others are asked, its connection waits.
+                    "--timeout-keep-alive", "300",
                 ],
                 env=environment | {"USE_API_HYDRATE": SETTINGS[name]}, stdout=log, stderr=log, cwd=folder,
             )  # fmt: skip

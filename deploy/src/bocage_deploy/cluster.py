@@ -168,8 +168,8 @@ class Cluster:
             # Solid-state disks: a page anywhere costs as much as the next one, and many may be asked for at once.
             "random_page_cost": "1.1",
             "effective_io_concurrency": "200",
-            "max_wal_size": "4GB",
-            "checkpoint_timeout": "15min",
+            # No more: what is written between two checkpoints is read again after a kill, before anybody is served.
+            "max_wal_size": "2GB",
             "wal_compression": "on",
             # pgSTAC has a table for each collection, and deletes lock them all.
             "max_locks_per_transaction": "256",

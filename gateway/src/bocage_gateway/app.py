@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from bocage_kit import problems
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from bocage_gateway import __version__
 from bocage_gateway.door import Door, Inside, opened
@@ -25,10 +25,10 @@ class Gateway(FastAPI):
 
     def __init__(self, settings: GatewaySettings, **options: Any) -> None:
         super().__init__(**options)
-        self._settings = settings
+        self._door = Door(super().__call__, settings=settings)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        return Door(super().build_middleware_stack(), settings=self._settings)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._door(scope, receive, send)
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
