@@ -183,7 +183,7 @@ async def _page(
     unseen = [name for name, row in rows.items() if not row.visible]
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)
-        asked = _fingerprint(identity, unseen, search)
+        asked = _fingerprint(identity, search)
         if token is None:
             place, keys = None, ordering.keys(search.sortby, known)
         else:
@@ -216,9 +216,12 @@ async def _page(
     )
 
 
-def _fingerprint(identity: Identity, unseen: Sequence[str], search: Search) -> str:
-    """What tells one search of one caller from others, for a count that is carried from page to page."""
-    return blake2b(repr((search, eyes(identity), unseen)).encode("utf-8", "replace"), digest_size=9).hexdigest()
+def _fingerprint(identity: Identity, search: Search) -> str:
+    """What tells one search of one caller from others, for a count that is carried from page to page.
+
+    Of what the caller does not see, it holds nothing: whoever has a token could try guesses on it.
+    """
+    return blake2b(repr((search, eyes(identity))).encode("utf-8", "replace"), digest_size=9).hexdigest()
 
 
 def _statement(

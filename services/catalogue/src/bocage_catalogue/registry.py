@@ -79,11 +79,6 @@ async def thorough(
     """All that the caller may know, with what was written just now and what is shared with the caller."""
     found: Kinds = {}
     arguments = Arguments()
-    sql = _registered(identity, unseen, arguments)
-    if collection is not None:
-        sql += f" and q.collection = {arguments.add(collection, 'text')}"
-    _add(found, await connection.fetch(sql, *arguments.values))
-    arguments = Arguments()
     seen = visible(identity, unseen, arguments)
     names = arguments.add(eyes(identity)[3], "text[]")
     if collection is not None:
@@ -103,6 +98,12 @@ async def thorough(
             *arguments.values,
         ),
     )
+    # After them: what is registered meanwhile is in one of the two, and before it might be in neither.
+    arguments = Arguments()
+    sql = _registered(identity, unseen, arguments)
+    if collection is not None:
+        sql += f" and q.collection = {arguments.add(collection, 'text')}"
+    _add(found, await connection.fetch(sql, *arguments.values))
     _add(found, await connection.fetch(_SUMMARIES, sorted(unseen), collection))
     for row in await connection.fetch(_OPERATORS, collection):
         kinds = (row["definition"] or {}).get("type") if isinstance(row["definition"], dict) else None

@@ -105,7 +105,7 @@ async def search_by_body(request: Request) -> Response:
     """A search by POST."""
     identity = caller(request)
     # As it came: what the framework makes of it drops what it does not know.
-    body = decoded((await request.body()) or b"{}", "the body")
+    body = decoded(await request.body(), "the body")
     search, look = from_body(body), look_of_body(body)
     rows = await collection_rows(database_of(request), identity)
     return await found_items(request, rows, search, look, stac(identity.public_base, "search"))
