@@ -46,7 +46,8 @@ def test_all_known_extensions_make_schemas() -> None:
     assert len({name for name, _ in known}) >= 28
     for name, version in known:
         for kind in ("item", "collection"):
-            assert validation._extension(kind, stac_examples.uri(name, version)) is not None
+            assert validation._known(stac_examples.uri(name, version)) == (name, version)
+            assert validation._extension(kind, name, version) is not validation._core(kind)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from bocage_kit.access import caller
 from bocage_kit.identity import Identity
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
-from stac_fastapi.pgstac.utils import filter_fields
 
-from bocage_catalogue import asking, present, streaming
+from bocage_catalogue import asking, fields, language, present, streaming
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look
 from bocage_catalogue.authority import Reader
@@ -33,7 +32,6 @@ from bocage_catalogue.streaming import Selection
 from bocage_catalogue.visibility import CollectionRow
 
 MOST = 2**31 - 1
-_ALWAYS = frozenset({"id", "collection"})
 # The gateway gives up on a service that is silent for a minute.
 _SILENCE_SECONDS = 10.0
 _LONGEST = 100_000
@@ -55,6 +53,7 @@ class Export:
     search: Search
     look: Look
     most: int | None
+    tongue: str
 
     async def selection(self, connection: Connection) -> Selection:
         return await streaming.selected(connection, self.identity, self.rows, self.search, self.most)
@@ -63,7 +62,7 @@ class Export:
         self, connection: Connection, selection: Selection
     ) -> AsyncGenerator[tuple[list[bytes], list[bytes]], None]:
         """Items as the caller sees them, and their geometries, by batches."""
-        layout = Layout(self.identity, self.rows)
+        layout = Layout(self.identity, self.rows, self.tongue)
         async with aclosing(streaming.batches(connection, selection)) as found:
             async for batch in found:
                 # The snapshot may hold a collection that was not there yet when it was asked who sees which.
@@ -76,8 +75,8 @@ class Export:
 
     def _text(self, layout: Layout, row: Row) -> bytes:
         if self.look.include or self.look.exclude:
-            kept = set(self.look.include | _ALWAYS) if self.look.include else set()
-            return orjson.dumps(filter_fields(layout.document(row), kept, set(self.look.exclude - self.look.include)))  # type: ignore[arg-type]
+            shown = fields.chosen(layout.document(row), self.look.include, self.look.exclude, fields.OF_ITEMS)
+            return orjson.dumps(shown)
         return layout.text(row)
 
     async def lines(self, before: bytes) -> AsyncGenerator[bytes, None]:
@@ -112,7 +111,7 @@ class Export:
         """The collections of the items, as the caller sees them."""
         async with streaming.passing(connection):
             found = await connection.fetch("select content from pgstac.collections where id = any($1)", sorted(names))
-        return {row["content"]["id"]: present.collection(row["content"], self.identity) for row in found}
+        return {row["content"]["id"]: present.collection(row["content"], self.identity, self.tongue) for row in found}
 
     async def pieces(self, format_: Format, places: Places) -> AsyncGenerator[bytes, None]:
         with places.taken(self.identity.subject):
@@ -182,7 +181,7 @@ async def _exported(
         del told.headers["content-length"]  # nobody has counted
         return told
     rows = await collection_rows(database, identity)
-    export = Export(database, identity, rows, search, look, most)
+    export = Export(database, identity, rows, search, look, most, language.of(request))
     return Streamed(export.pieces(format_, places), format_.media_type, headers)
 
 

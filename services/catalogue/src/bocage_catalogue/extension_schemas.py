@@ -30,21 +30,56 @@ def known_extensions() -> Iterable[tuple[str, str]]:
                 yield name, version
 
 
-def schema_of(kind: str, extension: str, version: str) -> Schema | None:
-    """The schema of `kind` (item, collection) in one version of an extension; None when it is not known."""
+def is_known(extension: str, version: str) -> bool:
+    """Whether there is a schema of this version of an extension."""
     facts = _facts(extension)
-    if facts is None or version not in facts["versions"]:
-        return None
+    return facts is not None and version in facts["versions"]
+
+
+def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
+    """One schema of several known extensions. What names there may be is looked at once in each place, for all of them:
+    that is what takes longest."""
+    definitions: Schema = {}
+    names: dict[str, tuple[list[str], list[str]]] = {}
+    for extension, version in extensions:
+        named = f"{extension}-{version}"
+        own = json.dumps(schema_of(kind, extension, version, closed=False))
+        definitions[named] = json.loads(own.replace('"#/definitions/', f'"#/definitions/{named}/definitions/'))
+        said = _said(extension, version)
+        if "prefix" in said:
+            for place in said.get(kind, ()):
+                prefixes, fields = names.setdefault(place, ([], []))
+                prefixes.append(said["prefix"])
+                fields += said["fields"]
+    clauses = [{"$ref": f"#/definitions/{named}"} for named in definitions]
+    clauses += [_at(place, {"propertyNames": _among(prefixes, fields)}) for place, (prefixes, fields) in names.items()]
+    return {"definitions": definitions, "allOf": clauses or [{}]}
+
+
+def _said(extension: str, version: str) -> Schema:
+    """What is said of one version of a known extension: of all, but for what is its own."""
+    facts = _facts(extension) or {}
     own: Schema = facts["versions"][version]
-    said: Schema = {**facts, **own}
-    fields: Schema = {**facts.get("fields", {}), **own.get("fields", {})}
-    fields = {name: schema for name, schema in fields.items() if name not in own.get("without", ())}
-    prefix, bands = said.get("prefix"), said.get("bands")
-    checked = _checked(fields, prefix, said.get("depends"))
+    fields = {**facts.get("fields", {}), **own.get("fields", {})}
+    definitions = {**facts.get("definitions", {}), **own.get("definitions", {})}
+    also = [extra for extra in (facts.get("also"), own.get("also")) if extra is not None]
+    kept = {name: schema for name, schema in fields.items() if name not in own.get("without", ())}
+    return {**facts, **own, "fields": kept, "definitions": definitions, "also": also}
+
+
+def schema_of(kind: str, extension: str, version: str, *, closed: bool = True) -> Schema | None:
+    """The schema of `kind` (item, collection) in one version of an extension; None when it is not known. It is `closed`
+    unless other fields of its prefix are left to `combined`."""
+    if not is_known(extension, version):
+        return None
+    said = _said(extension, version)
+    fields, prefix, bands = said["fields"], said.get("prefix"), said.get("bands")
+    inner = _checked(fields, prefix, said.get("depends"))
+    checked = inner if closed else {name: part for name, part in inner.items() if name != "propertyNames"}
     clauses: list[Schema] = []
     for place in said.get(kind, ()):
         banded = bands is not None and place in said.get("bands_in", ("properties", *_OBJECTS))
-        clauses.append(_at(place, _with_bands(checked, str(bands)) if banded else checked))
+        clauses.append(_at(place, _with_bands(checked, inner, str(bands)) if banded else checked))
     if "references" in said:
         pointing = _checked(said["references"], prefix, None)
         inner = {name: part for name, part in pointing.items() if name != "type"}
@@ -57,23 +92,28 @@ def schema_of(kind: str, extension: str, version: str) -> Schema | None:
     need = said.get("needs", {}).get(kind)
     if need is not None:
         clauses.append(_needed(need, fields, said.get("needs_in_bands", bands)))
-    clauses += [extra[kind] for extra in (facts.get("also", {}), own.get("also", {})) if kind in extra]
-    definitions = {**facts.get("definitions", {}), **own.get("definitions", {})}
-    return {"definitions": definitions, "allOf": clauses or [{}]}
+    clauses += [extra[kind] for extra in said["also"] if kind in extra]
+    return {"definitions": said["definitions"], "allOf": clauses or [{}]}
 
 
 def _checked(fields: Schema, prefix: str | None, depends: Schema | None) -> Schema:
     """The fields, where one may stand; of a prefix, no others."""
     made: Schema = {"type": "object", "properties": fields}
     if prefix is not None:
-        made["propertyNames"] = {"if": {"pattern": f"^{prefix}:"}, "then": {"enum": list(fields)}}
+        made["propertyNames"] = _among([prefix], list(fields))
     if depends is not None:
         made["dependencies"] = depends
     return made
 
 
-def _with_bands(schema: Schema, bands: str) -> Schema:
-    return {**schema, "allOf": [{"properties": {bands: {"type": "array", "items": schema}}}]}
+def _among(prefixes: list[str], fields: list[str]) -> Schema:
+    """Names that are no fields of the prefixes, or these."""
+    pattern = f"^{prefixes[0]}:" if len(prefixes) == 1 else f"^({'|'.join(prefixes)}):"
+    return {"if": {"pattern": pattern}, "then": {"enum": fields}}
+
+
+def _with_bands(schema: Schema, inner: Schema, bands: str) -> Schema:
+    return {**schema, "allOf": [{"properties": {bands: {"type": "array", "items": inner}}}]}
 
 
 def _at(place: str, schema: Schema) -> Schema:

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema_rs
 from bocage_kit.problems import Problem
 
-from bocage_catalogue.extension_schemas import schema_of
+from bocage_catalogue.extension_schemas import combined, is_known, schema_of
 
 Document = dict[str, Any]
 
@@ -48,15 +48,16 @@ def check_collection(collection: Document) -> None:
 
 
 def _check(kind: str, document: Document) -> None:
-    core = _core(kind)
-    failed: list[tuple[Any, str | None]] = [] if core.is_valid(document) else [(core, None)]
     declared = document.get("stac_extensions")
-    for uri in declared if isinstance(declared, list) else ():
-        extension = _extension(kind, uri) if isinstance(uri, str) else None
-        if extension is not None and not extension[1].is_valid(document):
-            failed.append((extension[1], extension[0]))
-    if failed:
-        raise _refusal(kind, [error for validator, name in failed for error in _errors(validator, document, name)])
+    uris = [uri for uri in declared if isinstance(uri, str)] if isinstance(declared, list) else []
+    known = tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
+    if _together(kind, known).is_valid(document):
+        return
+    # Something is wrong: each says what, in its own words.
+    errors = list(_errors(_core(kind), document, None))
+    for name, version in known:
+        errors += _errors(_extension(kind, name, version), document, name)
+    raise _refusal(kind, errors)
 
 
 def _refusal(kind: str, errors: Iterable[tuple[str, str]]) -> Problem:
@@ -90,14 +91,23 @@ def _core(kind: str) -> Any:
     return _validator({"$ref": CORE[kind]})
 
 
-@lru_cache(512)
-def _extension(kind: str, uri: str) -> tuple[str, Any] | None:
-    """The name and validator of a declared extension, if it is known."""
+@lru_cache(1024)
+def _known(uri: str) -> tuple[str, str] | None:
+    """The name and version of a declared extension, if it is known."""
     named = _EXTENSION.fullmatch(uri)
-    if named is None:
-        return None
-    schema = schema_of(kind, named[1], named[2])
-    return None if schema is None else (named[1], _validator(schema))
+    return (named[1], named[2]) if named is not None and is_known(named[1], named[2]) else None
+
+
+@lru_cache(256)
+def _extension(kind: str, name: str, version: str) -> Any:
+    return _validator(schema_of(kind, name, version) or {})
+
+
+@lru_cache(256)
+def _together(kind: str, known: tuple[tuple[str, str], ...]) -> Any:
+    """The core and several extensions at once."""
+    made = combined(kind, known)
+    return _validator({**made, "allOf": [{"$ref": CORE[kind]}, *made["allOf"]]})
 
 
 def _errors(validator: Any, document: Document, extension: str | None) -> Iterator[tuple[str, str]]:
