@@ -133,8 +133,8 @@ class Asker:
             return {"title": "overwritten"} if operation.method == "patch" else collection(to)
         if path.startswith("/processing/"):
             return {"inputs": {"item": to.reference}, "audience": "owner"}
-        if path == "/stac/search":
-            return {"collections": [to.collection], "ids": [to.item], "explain": True}
+        if path in ("/stac/search", "/stac/export"):
+            return {"collections": [to.collection], "ids": [to.item], "explain": path == "/stac/search"}
         if path == "/rights/tile_tokens":
             return {"items": [to.reference], "ttl": 600}
         content = operation.about["requestBody"].get("content", {})

@@ -227,6 +227,8 @@ def test_nothing_hidden_is_counted(canary: Canary) -> None:
         ):
             found = client.get("/stac/search", params=params).json()
             assert found["numberMatched"] == found["numberReturned"] == len(found["features"]) == number
+            exported = client.get("/stac/export", params=params)
+            assert exported.status_code == 200 and len(exported.content.splitlines()) == number
         listed = client.get(f"/stac/collections/{canary.public}/items").json()
         assert listed["numberMatched"] == 1
 
@@ -262,6 +264,7 @@ def test_the_keepers_see_it_by_the_same_questions(running: Running, canary: Cana
     seen = {path for path, lines in learnt.items() if lines}
     assert {
         "/stac/search",
+        "/stac/export",
         "/stac/collections",
         "/stac/collections/{collection_id}",
         "/stac/collections/{collection_id}/items/{item_id}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import json
 import threading
 import time
 import uuid
@@ -83,12 +84,21 @@ class Stub:
     results: tuple[int, dict[str, Any]] = (200, {"text": "bonjour"})
     refusal: tuple[int, dict[str, Any]] | None = None
     upload_pause: float = 0.0
+    retry_after: int = 0
+    lose_bulk_answers: int = 0
+    cut_exports: int = 0
     accepted: bool = False
 
 
 def problem(status: int, code: str, detail: str = "It cannot be.", **more: Any) -> JSONResponse:
     document = {"type": f"urn:bocage:problem:{code}", "title": code, "status": status, "detail": detail, "code": code}
     return JSONResponse(document | more, status, media_type="application/problem+json")
+
+
+async def lost() -> AsyncIterator[bytes]:
+    """An answer that its reader never gets whole."""
+    yield b"{"
+    raise ConnectionResetError
 
 
 def stub_app(stub: Stub) -> FastAPI:
@@ -99,7 +109,10 @@ def stub_app(stub: Stub) -> FastAPI:
         stub.seen[f"{request.method} {request.url.path}"] += 1
         if stub.unavailable > 0:
             stub.unavailable -= 1
-            return problem(503, "busy")
+            refused = problem(503, "busy")
+            if stub.retry_after:
+                refused.headers["Retry-After"] = str(stub.retry_after)
+            return refused
         if request.headers.get("x-api-key", KEY) != KEY:
             return problem(401, "unauthenticated", "A valid credential is needed.")
         answer: Response = await call_next(request)
@@ -152,12 +165,7 @@ def stub_app(stub: Stub) -> FastAPI:
             stub.jobs[job] = {"jobID": job, "processID": process, "type": "process", "status": "accepted", "polls": 0}
         if stub.lose_answers > 0:
             stub.lose_answers -= 1
-
-            async def broken() -> AsyncIterator[bytes]:
-                yield b"{"
-                raise ConnectionResetError
-
-            return StreamingResponse(broken(), 201, headers={"Content-Length": "1000"})
+            return StreamingResponse(lost(), 201, headers={"Content-Length": "1000"})
         return JSONResponse(stub.jobs[stub.by_key[key]], 201)
 
     @app.get("/processing/jobs/{job}")
@@ -198,9 +206,46 @@ def stub_app(stub: Stub) -> FastAPI:
     def item(c: str, i: str) -> Any:
         return stub.items.get((c, i)) or problem(404, "not-found")
 
+    @app.put("/stac/collections/{c}")
+    async def replace(c: str, request: Request) -> Any:
+        stub.collections[c] = await request.json()
+        return stub.collections[c]
+
+    @app.get("/stac/search")
+    def matched() -> Any:
+        return {"features": [], "numberMatched": len(stub.items)}
+
+    @app.post("/stac/search")
+    async def search(request: Request) -> Any:
+        body = await request.json()
+        keys = [(c, i) for c in body["collections"] for i in body["ids"]]
+        return {"features": [stub.items[key] for key in keys if key in stub.items], "links": []}
+
+    @app.post("/stac/export")
+    async def export() -> Response:
+        content = b"".join(json.dumps(x).encode() + b"\n" for x in stub.items.values())
+        cut = stub.cut_exports > 0
+        stub.cut_exports -= 1
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield content[: len(content) // 2]
+            if cut:
+                raise ConnectionResetError
+            yield content[len(content) // 2 :]
+
+        headers = {"Content-Length": str(len(content))}
+        return StreamingResponse(pieces(), media_type="application/x-ndjson", headers=headers)
+
     @app.post("/stac/collections/{c}/items", status_code=201)
     async def add(c: str, request: Request) -> Any:
         document = await request.json()
+        if document["type"] == "FeatureCollection":
+            await asyncio.sleep(stub.upload_pause)
+            answer = bulk(stub, c, document["features"], request.query_params["mode"], request.query_params["method"])
+            if stub.lose_bulk_answers > 0:
+                stub.lose_bulk_answers -= 1
+                return StreamingResponse(lost(), 201, headers={"Content-Length": "1000"})
+            return answer
         if any(asset["href"] not in stub.objects for asset in document["assets"].values()):
             return problem(400, "asset-href")
         stub.items[c, document["id"]] = document
@@ -230,6 +275,33 @@ def stub_app(stub: Stub) -> FastAPI:
         return _ranged(request, stub.objects[key])
 
     return app
+
+
+def bulk(stub: Stub, collection: str, features: list[dict[str, Any]], mode: str, method: str) -> JSONResponse:
+    """Many items at once: all or nothing, or each for itself; a result for each."""
+    if collection not in stub.collections:
+        return problem(404, "not-found", "The collection does not exist.")
+    results: list[dict[str, Any]] = []
+    for index, feature in enumerate(features):
+        known = stub.items.get((collection, feature["id"]))
+        said: dict[str, Any] = {"index": index, "id": feature["id"], "status": 201 if known is None else 200}
+        if "bad" in feature["properties"]:
+            fault = {"field": "properties.bad", "reason": "it is bad"}
+            said |= {"status": 400, "code": "invalid-object", "detail": "It is not valid.", "errors": [fault]}
+        elif known is not None and method == "insert":
+            said |= {"status": 409, "code": "exists"}
+        elif known == feature:
+            said["unchanged"] = True
+        results.append(said)
+    refused = [x for x in results if x["status"] >= 400]
+    if refused and mode == "all":
+        for said in results:
+            said |= {"status": 424, "code": "not-written"} if said["status"] < 400 else {}
+        return problem(max(x["status"] for x in refused), "refused", results=results)
+    for said, feature in zip(results, features, strict=True):
+        if said["status"] < 400 and not said.get("unchanged"):
+            stub.items[collection, feature["id"]] = feature
+    return JSONResponse({"results": results[::-1]}, 207 if mode == "partial" else 201)
 
 
 def _ranged(request: Request, content: bytes) -> Response:
@@ -262,6 +334,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stub]:
     monkeypatch.setenv("BOCAGE_URL", stub.url)
     monkeypatch.setenv("BOCAGE_API_KEY", KEY)
     monkeypatch.setenv("BOCAGE_CONFIG", str(tmp_path / "own" / "client.json"))
+    monkeypatch.setenv("BOCAGE_STATE", str(tmp_path / "own" / "state"))
     monkeypatch.setenv("BOCAGE_RETRY_SECONDS", "3")
     yield stub
     server.should_exit = True

@@ -137,7 +137,8 @@ def questions() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
     numbers += [{"aggregations": name} for name in NAMES]
     numbers += [{"aggregations": "datetime_frequency", "datetime_frequency_interval": x} for x in ("year", "day")]
     holder = "/stac/collections/{collection_id}"
-    without = [{name: value for name, value in one.items() if name not in ("ids", "collections")} for one in found]
+    without = [one for one in found if not {"ids", "collections"} & one.keys()]
+    of_one = [{"aggregations": EVERYTHING, **one} for one in without if one]
     of_collections = [
         {}, {"q": WORD}, {"limit": 1}, {"limit": 1, "offset": 1}, {"bbox": "-151,-71,-150,-70"}, {"sortby": "-title"},
         {"datetime": "1971-01-01T00:00:00Z/1972-01-01T00:00:00Z"}, {"filter": f"title = '{WORD}'"},
@@ -158,8 +159,8 @@ def questions() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
         ("get", f"{holder}/items"): gets(f"{holder}/items", *without, *looks()),
         ("get", "/stac/aggregate"): gets("/stac/aggregate", *numbers),
         ("post", "/stac/aggregate"): posts("/stac/aggregate", *numbers),
-        ("get", f"{holder}/aggregate"): gets(f"{holder}/aggregate", *numbers),
-        ("post", f"{holder}/aggregate"): posts(f"{holder}/aggregate", *numbers),
+        ("get", f"{holder}/aggregate"): gets(f"{holder}/aggregate", {"aggregations": EVERYTHING}, *of_one),
+        ("post", f"{holder}/aggregate"): posts(f"{holder}/aggregate", {"aggregations": EVERYTHING}, *of_one),
         ("get", "/stac/changes"): gets("/stac/changes", *entries),
         ("get", "/stac/export"): gets("/stac/export", *files, {"f": "geoparquet", "fields": "id"}),
         ("post", "/stac/export"): posts("/stac/export", *files),
@@ -196,7 +197,7 @@ def told(answer: httpx.Response) -> tuple[Any, ...]:
 
 def following(answer: httpx.Response) -> tuple[str, str, dict[str, Any]] | None:
     """The request of the link to the next page."""
-    if answer.status_code != 200 or "json" not in answer.headers["content-type"] or "links" not in answer.text:
+    if answer.status_code != 200 or not answer.headers["content-type"].endswith(("/json", "+json")):
         return None
     links = [x for x in answer.json().get("links", ()) if x["rel"] == "next"]
     if not links or answer.json().get("numberReturned") == 0:

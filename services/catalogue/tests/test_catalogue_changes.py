@@ -9,7 +9,6 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -183,6 +182,26 @@ def test_one_transaction_is_told_by_its_effect(
     assert anonymous.all() == []
 
 
+def test_an_older_transaction_that_writes_later_is_told_later(
+    fresh_catalogue: Any, service: httpx.Client, admin: psycopg.Connection[Any], database: Any
+) -> None:
+    for name in ("one", "other"):
+        assert service.post("/stac/collections/open/items", json=fresh_catalogue.item(name)).status_code == 201
+    anonymous = Follower(fresh_catalogue.anonymous)
+    anonymous.all()
+    write = "update pgstac.items set content = content || '{}' where id = %s"
+    with psycopg.connect(database.admin_url) as older:
+        older.execute("select pg_current_xact_id()")
+        admin.execute(write, ["one"])
+        assert anonymous.all() == [("updated", "open", "one")]
+        admin.execute(write, ["one"])
+        older.execute("delete from pgstac.items where id = 'one'")
+        older.execute(write, ["other"])
+        older.commit()
+    assert anonymous.all() == [("updated", "open", "one"), ("deleted", "open", "one"), ("updated", "open", "other")]
+    assert anonymous.copy["open"].keys() == {"other"}
+
+
 def test_entries_with_items_and_as_lines(fresh_catalogue: Any, service: httpx.Client) -> None:
     anonymous = fresh_catalogue.anonymous
     for name, audience in (("one", "public"), ("two", "public"), ("three", "public")):
@@ -261,10 +280,9 @@ def test_waiting_for_a_change(fresh_catalogue: Any, service: httpx.Client) -> No
 
 
 WRITER = """
-import random, sys, time
-import orjson, psycopg
-sys.path.insert(0, sys.argv[3])
-from catalogue_loading import item
+import json, random, sys, time
+import psycopg
+plain = json.loads(sys.argv[3])
 chance = random.Random(int(sys.argv[2]))
 print("begun", flush=True)
 while True:
@@ -273,12 +291,12 @@ while True:
         try:
             for _ in range(chance.randint(1, 5)):
                 name, holder = f"i{chance.randint(0, 9)}", chance.choice(["open", "shy"])
-                audience = chance.choice(["public", "owner"])
-                made = orjson.dumps(item(name, holder=holder, properties={"bocage:audience": audience})).decode()
+                plain |= {"id": name, "collection": holder}
+                plain["properties"]["bocage:audience"] = chance.choice(["public", "owner"])
                 if chance.random() < 0.3:
                     connection.execute("select pgstac.delete_item(%s, %s)", [name, holder])
                 else:
-                    connection.execute("select pgstac.upsert_item(%s)", [made])
+                    connection.execute("select pgstac.upsert_item(%s)", [json.dumps(plain)])
                 time.sleep(chance.random() / 50)
             if chance.random() < 0.2:
                 connection.rollback()
@@ -308,7 +326,7 @@ def test_a_follower_misses_nothing(
     script.write_text(textwrap.dedent(WRITER))
 
     def writer(seed: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(script), database.admin_url, str(seed), str(Path(__file__).parent)]
+        command = [sys.executable, str(script), database.admin_url, str(seed), orjson.dumps(item("i")).decode()]
         started = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert started.stdout is not None and started.stdout.readline() == b"begun\n"
         return started

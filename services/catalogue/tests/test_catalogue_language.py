@@ -136,6 +136,11 @@ def test_a_collection_in_two_languages(catalogue: Any) -> None:
     assert service.put(path, json=changed, headers=FRENCH).status_code == 200
     assert service.get(path).json()["title"] == "Snow cover"
     assert service.get(path, headers=FRENCH).json()["title"] == "La neige"
+    # A part is changed in the language that it is read in.
+    patched = service.patch(path, json={"title": "Neige"}, headers=FRENCH)
+    assert patched.headers["content-language"] == "fr" and patched.json()["title"] == "Neige"
+    assert service.get(path).json()["title"] == "Snow cover"
+    assert service.patch(path, json={"title": "Snow"}).json()["bocage:translations"]["fr"]["title"] == "Neige"
 
 
 def test_the_landing_page_and_items_in_french(catalogue: Any) -> None:

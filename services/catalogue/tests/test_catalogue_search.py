@@ -135,6 +135,21 @@ def test_a_property_that_was_written_just_now_is_known(catalogue: Any, module_da
         holding.execute("delete from pgstac.items where id = 'late'")
 
 
+def test_the_names_of_a_deleted_collection_are_forgotten(catalogue: Any, module_database: Any) -> None:
+    name = "only_for_a_while"
+    with PgstacDB(dsn=module_database.admin_url) as db, psycopg.connect(module_database.admin_url) as connection:
+        loader = Loader(db)
+        loader.load_collections(iter([collection("brief")]), Methods.insert)
+        load(loader, [item("one", holder="brief", properties={name: 1})], Methods.insert)
+        while connection.execute("select catalogue.finish_more(100)").fetchone() != (0,):
+            connection.commit()
+        assert name in catalogue.anonymous.get("/stac/queryables").json()["properties"]
+        connection.execute("select pgstac.delete_collection('brief')")
+        connection.commit()
+        assert connection.execute("select from catalogue.queryable where collection = 'brief'").fetchall() == []
+    assert name not in catalogue.anonymous.get("/stac/queryables").text
+
+
 def test_an_item_that_cannot_be_laid_out_stops_no_other(catalogue: Any, module_database: Any) -> None:
     with psycopg.connect(module_database.admin_url, autocommit=True) as connection:
         connection.execute(
@@ -203,7 +218,9 @@ MERCATOR = "http://www.opengis.net/def/crs/EPSG/0/3857"
         {"bbox": [0, 0, 1, 1], "intersects": POINT}, {"intersects": {"type": "Polygon", "coordinates": CROSSED}},
         {"intersects": {"type": "Polygon", "coordinates": OPEN}}, {"intersects": {"type": "Point"}},
         {"datetime": "2024-01-01"}, {"datetime": "../.."}, {"datetime": 5}, {"ids": [1]}, {"collections": [["a"]]},
-        {"filter": "id = 'x'"}, {"filter": [1]}, {"filter": equals("id", "x"), "filter-lang": "cql-json"},
+        {"filter": "id = 'x'"}, {"filter": [1]}, {"filter": {"op": "or", "type": "Point", "args": [True] * 5000}},
+        {"filter": equals("id", ["x"] * 9)}, {"filter": {"op": "in", "args": [{"property": "id"}, ["x"] * 5000]}},
+        {"filter": equals("id", "x"), "filter-lang": "cql-json"},
         {"filter": equals("id", "x"), "filter-crs": MERCATOR}, {"query": {"id": 5}}, {"query": {"id": {"like": "x"}}},
         {"sortby": "id"}, {"sortby": [{"field": "id", "direction": "up"}]}, {"token": "next:x"},
         {"collections": "a"}, {"token": "next:W10"}, {"token": 3}, {"q": [1]}, {"q": "x," * 100},

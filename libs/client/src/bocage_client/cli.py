@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 from typer.exceptions import Abort, TyperException
 
-from bocage_client import cli_account, cli_admin, cli_ingest, cli_jobs, cli_keys, cli_licences, cli_quotas, cli_signing
+from bocage_client import (
+    cli_account,
+    cli_admin,
+    cli_ingest,
+    cli_jobs,
+    cli_keys,
+    cli_licences,
+    cli_quotas,
+    cli_signing,
+    cli_transfer,
+)
 from bocage_client.errors import BocageError, Exit, JobEnded, UsageError
 from bocage_client.reporting import Terminal
 
@@ -44,6 +54,7 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
     cli_licences.register(app)
     cli_jobs.register(app)
     cli_ingest.register(app)
+    cli_transfer.register(app)
     cli_signing.register(app)
     cli_quotas.register(app)
     app.add_typer(

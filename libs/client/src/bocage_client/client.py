@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quoted
 
-from bocage_client import configuration, ingest, jobs
+from bocage_client import configuration, exporting, ingest, jobs, loading
 from bocage_client.errors import BocageError, JsonObject, Unreachable
 from bocage_client.http import Transport, document
 from bocage_client.jobs import Job
+from bocage_client.load_batches import Manner
 
 
 class Client:
@@ -99,6 +100,24 @@ class Client:
         """Upload images in sensor geometry and describe them in a collection; `collection/item` of each."""
         scenes = ingest.read_scenes([Path(x) for x in images], [Path(x) for x in geomodels], options)
         return ingest.ingest(self.transport, scenes, collection, options, reporter)
+
+    def export(self, target: str | Path, *, format: str | None = None, **question: Any) -> JsonObject:
+        """All items of a search, given as the members of its body, in a file that is whole or not there."""
+        path = Path(target)
+        chosen = exporting.format_of(format, path)
+        return exporting.export(self.transport, question, chosen, path, ingest.Silent()).document()
+
+    def load(
+        self,
+        sources: Sequence[str | Path],
+        collection: str | None = None,
+        *,
+        upsert: bool = False,
+        partial: bool = False,
+    ) -> JsonObject:
+        """Items from files and addresses: how many are new, updated, unchanged, and what failed."""
+        options = loading.Options(collection, Manner(upsert, partial))
+        return loading.load(self.transport, [str(x) for x in sources], options, ingest.Silent()).document()
 
 
 def connect(url: str | None = None, key: str | None = None) -> Client:

@@ -45,6 +45,10 @@ class Transport:
     def owns(self, url: str) -> bool:
         return origin(url) == origin(self.base)
 
+    def _named(self, url: str) -> str:
+        """Whom to name when there is no answer."""
+        return self.base if self.owns(url) else url
+
     def headers(self, url: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
         own = {"X-API-Key": self.key} if self.key and self.owns(url) else {}
         return own | dict(more or {})
@@ -66,6 +70,46 @@ class Transport:
 
         `repeatable`: the request may be sent again when its answer was lost; by default when the method says so.
         """
+        answer = self._answer(method, path, json, body, headers, params, repeatable, patience)
+        return self._checked(answer, allow)
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+    ) -> Iterator[httpx.Response]:
+        """An answer that is read while it comes, of a request that may be repeated until it begins.
+
+        Raises Unreachable also when it breaks off half-way, and Refused for an error status.
+        """
+        answer = self._answer(method, path, json, None, headers, params, True, None, stream=True)
+        try:
+            if answer.is_error:
+                answer.read()
+                self._checked(answer, frozenset())
+            yield answer
+        except httpx.TransportError as error:
+            raise Unreachable(self._named(self.url(path)), _reason(error)) from error
+        finally:
+            answer.close()
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        json: object,
+        body: Body | None,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, str | int] | None,
+        repeatable: bool | None,
+        patience: float | None,
+        stream: bool = False,
+    ) -> httpx.Response:
         url = self.url(path)
         again = method in _IDEMPOTENT if repeatable is None else repeatable
         deadline = time.monotonic() + (self.patience if patience is None else patience)
@@ -75,7 +119,7 @@ class Transport:
             reason: httpx.TransportError | None = None
             may = True
             try:
-                answer = self._http.request(
+                request = self._http.build_request(
                     method,
                     url,
                     json=json,
@@ -83,6 +127,7 @@ class Transport:
                     headers=self.headers(url, headers),
                     params=params,
                 )
+                answer = self._http.send(request, stream=stream)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 # nothing was sent, so any request may be repeated
                 reason = error
@@ -90,14 +135,15 @@ class Transport:
                 reason, may = error, again
             if answer is not None:
                 if answer.status_code not in AGAIN or not (again or answer.status_code == 429):
-                    return self._checked(answer, allow)
+                    return answer
                 wait = max(_asked_pause(answer), _jitter(pause))
                 if time.monotonic() + wait > deadline:
-                    return self._checked(answer, allow)
+                    return answer
+                answer.close()
             else:
                 wait = _jitter(pause)
                 if not may or time.monotonic() + wait > deadline:
-                    raise Unreachable(self.base, _reason(reason)) from reason
+                    raise Unreachable(self._named(url), _reason(reason)) from reason
             time.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -135,7 +181,8 @@ class Transport:
     def _checked(self, answer: httpx.Response, allow: frozenset[int]) -> httpx.Response:
         if not answer.is_error or answer.status_code in allow:
             return answer
-        raise refusal(answer.status_code, _problem(answer), f"The platform answered {answer.status_code}.")
+        who = "The platform" if self.owns(str(answer.request.url)) else str(answer.request.url)
+        raise refusal(answer.status_code, _problem(answer), f"{who} answered {answer.status_code}.")
 
 
 def document(answer: httpx.Response) -> Any:

@@ -36,8 +36,12 @@ class Reporter(Protocol):
     def uploading(self, name: str, done: int, total: int) -> None: ...
 
 
-class _Silent:
+class Silent:
+    """Nobody is told."""
+
     def say(self, message: str) -> None: ...
+
+    def counting(self, name: str, done: int, total: int | None) -> None: ...
 
     def uploading(self, name: str, done: int, total: int) -> None: ...
 
@@ -73,7 +77,7 @@ def ingest(
     reporter: Reporter | None = None,
 ) -> list[str]:
     """The items, as `collection/item`."""
-    options, reporter = options or Options(), reporter or _Silent()
+    options, reporter = options or Options(), reporter or Silent()
     scene_item.check_collection_id(collection)
     held = _ensure_collection(transport, collection, scenes, options, reporter)
     if DEFAULT_LICENCE in held:

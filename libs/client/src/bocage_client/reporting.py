@@ -74,6 +74,20 @@ class Terminal:
             self._last[name] = str(percent // 25)
             self.say(f"{name}: {percent} % of {total} bytes")
 
+    def counting(self, name: str, done: int, total: int | None) -> None:
+        """Items of which there are `total`, when that is known."""
+        if sys.stderr.isatty():
+            of = f" of {total:,}" if total is not None else ""
+            self._bar(name, done, total, f"{name}: {done:,}{of} items")
+        elif total:
+            tenth = 10 * done // total
+            if tenth > int(self._last.get(name, "0")):
+                self._last[name] = str(tenth)
+                self.say(f"{name}: {done:,} of {total:,} items")
+        elif done // 10_000 > int(self._last.get(name, "0")):
+            self._last[name] = str(done // 10_000)
+            self.say(f"{name}: {done:,} items")
+
     def downloads(self, name: str) -> Callable[[int, int], None]:
         """A callback for one file."""
         return lambda done, total: self.uploading(name, done, total or done)
@@ -95,7 +109,7 @@ class Terminal:
             self._bars = None
             self._tasks.clear()
 
-    def _bar(self, name: str, done: int, total: int, text: str) -> None:
+    def _bar(self, name: str, done: int, total: int | None, text: str) -> None:
         if self._bars is None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -108,9 +122,10 @@ class Terminal:
                 console=Console(stderr=True),
             )
             self._bars.start()
-        label = f"{name} ({total / 1e6:.1f} MB)" if text == "bytes" else text
+        label = f"{name} ({(total or 0) / 1e6:.1f} MB)" if text == "bytes" else text
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=max(total, 1), text=label)
+            whole = None if total is None else max(total, 1)
+            self._tasks[name] = self._bars.add_task(name, total=whole, text=label)
         self._bars.update(self._tasks[name], completed=done, text=label)
 
 

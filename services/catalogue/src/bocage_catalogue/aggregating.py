@@ -15,6 +15,7 @@ from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.asking import decoded, from_body, from_parameters
 from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.authority import Reader
+from bocage_catalogue.carefully import carefully
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.paging import with_query
@@ -91,7 +92,7 @@ async def _aggregated(request: Request, given: Document, search: Search, *holder
             raise not_found(f"Collection {name}")
     try:
         async with attended(request):
-            found = await aggregation.numbers(database, identity, rows, search, asked)
+            found = await carefully(search, lambda s: aggregation.numbers(database, identity, rows, s, asked))
     except ClientLeft:
         return Response(status_code=499)  # which nobody reads
     base = identity.public_base

@@ -133,22 +133,23 @@ async def _edge(
 
 
 def _key(name: str, asked: Wanted, arguments: Arguments) -> str:
-    """The key under which an item is counted, as text; null where there is none."""
+    """The key under which a hit is counted, as text; null where there is none."""
     if name == _COLLECTIONS:
-        return "f.collection"
+        return "hit.collection"
     if name == _MOMENTS:
-        return f"""to_char(date_trunc('{asked.interval}', f.datetime at time zone 'UTC'), 'YYYY-MM-DD"T"00:00:00"Z"')"""
+        return f"""to_char(date_trunc('{asked.interval}', hit.datetime at time zone 'UTC'), 'YYYY-MM-DD"T00:00:00Z"')"""
     if name == _CLOUDS:
-        number = f"catalogue.number_at(f.content, {arguments.add('eo:cloud_cover', 'text')})"
-        return (
-            f"case when {number} between 0 and 100 then least(floor({number} / {_STEP}), {100 // _STEP - 1})::text end"
-        )
+        cover = f"hit.properties -> {arguments.add('eo:cloud_cover', 'text')}"
+        step = f"least(floor(({cover})::float8 / {_STEP}), {100 // _STEP - 1})::text"
+        within = f"case when ({cover})::numeric between 0 and 100 then {step} end"
+        return f"case when jsonb_typeof({cover}) = 'number' then {within} end"
     if name == _PLACES:
-        centre = "public.st_centroid(f.geometry)"
+        centre = "public.st_centroid(hit.geometry)"
         # What was loaded past the API may lie outside the world.
         return f"""case when public.st_x({centre}) between -180 and 180 and public.st_y({centre}) between -90 and 90
             then public.st_geohash({centre}, {asked.precision}) end"""
-    return f"catalogue.text_at(f.content, {arguments.add(_TERMS[name], 'text')})"
+    term = f"hit.properties -> {arguments.add(_TERMS[name], 'text')}"
+    return f"case when jsonb_typeof({term}) = 'string' then ({term}) #>> '{{}}' end"
 
 
 async def _counted(
@@ -165,9 +166,12 @@ async def _counted(
         with grouped as (
             select {which} as which, {key} as key, count(*) as items, min(moment) as first, max(moment) as last
             from (
-                select {columns}f.datetime as moment from catalogue.finished_item f
-                where {visible(identity, unseen, arguments)} and {where(search, known, arguments)}
+                -- The offset keeps the properties from being unpacked for each of their uses.
+                select f.collection, f.datetime, f.geometry, f.content -> 'properties' as properties
+                from catalogue.finished_item f
+                where {visible(identity, unseen, arguments)} and {where(search, known, arguments)} offset 0
             ) hit
+            cross join lateral (select {columns}hit.datetime as moment) k
             group by grouping sets ({", ".join(["()", *(f"({k})" for k in keys)])})
         ), ranked as (
             select *, row_number() over (partition by which order by items desc, key) as place from grouped

@@ -50,7 +50,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, landing, queryables, writing
+from bocage_catalogue import aggregating, changes, export, landing, queryables, writing
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -126,6 +126,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(aggregating.router())
     app.include_router(changes.router())
     app.include_router(queryables.router())
+    app.include_router(export.router())
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
     _add_refusals(app)

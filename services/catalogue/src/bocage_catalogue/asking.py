@@ -11,7 +11,7 @@ from bocage_kit.problems import Problem
 from pydantic import model_validator
 from stac_fastapi.pgstac.types.search import PgstacSearch
 
-from bocage_catalogue import areas, cql2_sql, cql2_text, moments
+from bocage_catalogue import areas, cql2_nodes, cql2_text, moments
 from bocage_catalogue.conditions import Part, Search, SortKey
 from bocage_catalogue.fields import DEFAULT
 
@@ -188,7 +188,7 @@ def _filtered(body: Mapping[str, Any]) -> list[Part]:
         raise invalid("filter is CQL2 JSON, but filter-lang says cql2-text.")
     if not isinstance(filter_, dict | bool):
         raise invalid("filter must be a condition: a CQL2 JSON object.")
-    cql2_sql.check_size(filter_)
+    cql2_nodes.check_size(filter_)
     return [Part("filter", filter_)]
 
 
@@ -198,7 +198,7 @@ def _queried(query: Any) -> list[Part]:
         return []
     if not isinstance(query, Mapping):
         raise invalid("query must be an object of properties and conditions.")
-    cql2_sql.check_size(query, "query")
+    cql2_nodes.check_size(query, "query")
     found: list[Part] = []
     for name, conditions in query.items():
         if not isinstance(conditions, Mapping):

@@ -102,9 +102,12 @@ def begin(cursor: str | None, log: Mapping[str, Any]) -> int:
 
 async def told(database: Database, identity: Identity, cursor: str | None, most: int, among: list[str] | None) -> Told:
     """What the caller may know of what came after `cursor`. Raises Problem 400, 410."""
-    with suppress(Contended):  # then another does so
-        # What was committed before the question is in the answer.
-        await fold(database)
+    async with database.reading() as connection:
+        waiting = await connection.fetchval("select exists (select from catalogue.written)")
+    if waiting:
+        with suppress(Contended):  # then another does so
+            # What was committed before the question is in the answer.
+            await fold(database)
     async with database.reading() as connection:
         log = (await connection.fetch(_LOG))[0]
         since = begin(cursor, log)

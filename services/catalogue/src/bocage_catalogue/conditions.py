@@ -11,7 +11,7 @@ from typing import Any
 from bocage_kit.audience import names_of, sees_everything
 from bocage_kit.identity import Identity
 
-from bocage_catalogue import areas, cql2_sql
+from bocage_catalogue import areas, cql2_nodes, cql2_sql
 from bocage_catalogue.areas import Box
 from bocage_catalogue.kinds import Known, plain
 from bocage_catalogue.sql_arguments import Arguments
@@ -76,7 +76,7 @@ def properties(search: Search) -> set[str]:
     """The plain names of all properties that a search asks for or sorts by."""
     found = {plain(key.name) for key in search.sortby}
     for part in search.conditions:
-        found |= cql2_sql.properties(part.node)
+        found |= cql2_nodes.properties(part.node)
     return found
 
 

@@ -14,6 +14,21 @@ from difflib import get_close_matches
 from typing import Any
 
 from bocage_catalogue import areas, moments
+from bocage_catalogue.cql2_nodes import DEPTH
+from bocage_catalogue.cql2_operators import (
+    AGAINST_DAY,
+    ARRAYS,
+    CALCULATIONS,
+    COMPARISONS,
+    LOGIC,
+    MIRRORED,
+    NAMES,
+    OPERATORS,
+    SPATIAL,
+    TEMPORAL,
+    TEXTS,
+    TYPES,
+)
 from bocage_catalogue.kinds import (
     ARRAY,
     BOOLEAN,
@@ -24,7 +39,6 @@ from bocage_catalogue.kinds import (
     SCALARS,
     TEXT,
     Known,
-    plain,
     presence,
     reading,
 )
@@ -32,55 +46,8 @@ from bocage_catalogue.moments import Span
 from bocage_catalogue.refusals import refused
 from bocage_catalogue.sql_arguments import Arguments
 
-DEPTH = 40
-# Planning a condition costs more than its share when it is long: twenty thousand terms take ten seconds.
-NODES = 4000
 _CALCULATIONS = 64
 _LONGEST_TEXT = 8192
-
-_TYPES = {TEXT: "text", NUMBER: "numeric", BOOLEAN: "boolean"}
-_NAMES = {
-    TEXT: "text", NUMBER: "a number", BOOLEAN: "true or false", MOMENT: "an instant", ARRAY: "a list",
-    GEOMETRY: "a geometry", "interval": "an interval", "object": "an object",
-}  # fmt: skip
-COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
-_MIRRORED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-# An instant compared with a whole day, from {low} to {high}.
-_AGAINST_DAY = {
-    "=": "({x} >= {low} and {x} <= {high})", "<>": "({x} < {low} or {x} > {high})",
-    "<": "({x} < {low})", "<=": "({x} <= {high})", ">": "({x} > {high})", ">=": "({x} >= {low})",
-}  # fmt: skip
-CALCULATIONS = {
-    "+": "({0} + {1})", "-": "({0} - {1})", "*": "({0} * {1})", "/": "({0} / nullif({1}, 0))",
-    "%": "mod({0}, nullif({1}, 0))", "div": "div({0}, nullif({1}, 0))", "^": "catalogue.raised({0}, {1})",
-}  # fmt: skip
-# One span, from {0} to {1}, and another, from {2} to {3}.
-TEMPORAL = {
-    "t_after": "({0} > {3})",
-    "t_before": "({1} < {2})",
-    "t_contains": "({0} < {2} and {1} > {3})",
-    "t_disjoint": "({1} < {2} or {0} > {3})",
-    "t_during": "({0} > {2} and {1} < {3})",
-    "t_equals": "({0} = {2} and {1} = {3})",
-    "t_finishedby": "({0} < {2} and {1} = {3})",
-    "t_finishes": "({0} > {2} and {1} = {3})",
-    "t_intersects": "({0} <= {3} and {1} >= {2})",
-    "t_meets": "({1} = {2})",
-    "t_metby": "({0} = {3})",
-    "t_overlappedby": "({0} > {2} and {0} < {3} and {1} > {3})",
-    "t_overlaps": "({0} < {2} and {1} > {2} and {1} < {3})",
-    "t_startedby": "({0} = {2} and {1} > {3})",
-    "t_starts": "({0} = {2} and {1} < {3})",
-}
-SPATIAL = (
-    "s_intersects", "s_disjoint", "s_contains", "s_within", "s_equals", "s_touches", "s_crosses", "s_overlaps",
-)  # fmt: skip
-ARRAYS = {
-    "a_contains": "({0} @> {1})",
-    "a_containedby": "({0} <@ {1})",
-    "a_equals": "({0} @> {1} and {0} <@ {1})",
-    "a_overlaps": "catalogue.overlapping({0}, {1})",
-}
 
 
 class End:
@@ -95,10 +62,6 @@ class End:
 
 
 _FOREVER = (End(lambda: "'-infinity'::timestamptz"), End(lambda: "'infinity'::timestamptz"))
-_LOGIC = ("and", "or", "not")
-_OTHERS = ("between", "in", "like", "isnull")
-_TEXTS = {"casei": "lower({0})", "accenti": "catalogue.unaccented({0})"}
-OPERATORS = (*_LOGIC, *COMPARISONS, *_OTHERS, *_TEXTS, *CALCULATIONS, *TEMPORAL, *SPATIAL, *ARRAYS)
 
 
 @dataclass(frozen=True)
@@ -110,38 +73,6 @@ class Operand:
     name: str | None = None
     text: str | None = None  # of a literal
     span: tuple[End, End] | None = None
-
-
-def check_size(node: Any, at: str = "filter") -> None:
-    """Raises Problem 400 for a condition that is too long or too deep to be looked at."""
-    count, waiting = 0, [(node, 0)]
-    while waiting:
-        inner, depth = waiting.pop()
-        count += 1
-        if count > NODES and not (isinstance(inner, list | float | int) and depth > 3):
-            raise refused(at, f"more than {NODES} terms and values; ask in parts")
-        if depth > 2 * DEPTH:
-            raise refused(at, "nested too deeply")
-        if isinstance(inner, dict):
-            if inner.get("type") not in areas.KINDS:  # geometries are counted by their positions
-                waiting += [(value, depth + 1) for value in inner.values()]
-        elif isinstance(inner, list):
-            waiting += [(value, depth + 1) for value in inner]
-
-
-def properties(node: Any) -> set[str]:
-    """The plain names of all properties that a condition asks for."""
-    found: set[str] = set()
-    waiting = [node]
-    while waiting:
-        inner = waiting.pop()
-        if isinstance(inner, dict):
-            if isinstance(inner.get("property"), str):
-                found.add(plain(inner["property"]))
-            waiting += inner.values()
-        elif isinstance(inner, list):
-            waiting += inner
-    return found
 
 
 class Compiler:
@@ -160,7 +91,7 @@ class Compiler:
             found = self._property(node, at)
             return self._as(found, BOOLEAN, at)
         operator, arguments = self._operation(node, at)
-        if operator in _LOGIC:
+        if operator in LOGIC:
             if operator == "not":
                 self._count(arguments, 1, operator, at)
                 return f"(not {self.condition(arguments[0], f'{at}.args[0]', depth + 1)})"
@@ -196,7 +127,7 @@ class Compiler:
         kind = _kind_of_all(values)
         if kind is not None and subject.kinds == {kind}:
             place = self._arguments.add(
-                [_bound(x, f"{at}.args[1][{n}]") for n, x in enumerate(values)], f"{_TYPES[kind]}[]"
+                [_bound(x, f"{at}.args[1][{n}]") for n, x in enumerate(values)], f"{TYPES[kind]}[]"
             )
             return f"({self._as(subject, kind, at)} = any({place}))"
         each = [
@@ -291,10 +222,10 @@ class Compiler:
 
     def _made(self, node: dict[str, Any], at: str, depth: int) -> Operand:
         operator, arguments = self._operation(node, at)
-        if operator in _TEXTS:
+        if operator in TEXTS:
             self._count(arguments, 1, operator, at)
             inner = self._as(self._value(arguments[0], f"{at}.args[0]", depth + 1), TEXT, f"{at}.args[0]")
-            return Operand(frozenset((TEXT,)), _TEXTS[operator].format(inner))
+            return Operand(frozenset((TEXT,)), TEXTS[operator].format(inner))
         if operator in CALCULATIONS:
             self._calculations += 1
             if self._calculations > _CALCULATIONS:
@@ -385,11 +316,11 @@ class Compiler:
     def _check_kind(self, operand: Operand, kind: str, at: str) -> None:
         written = kind == MOMENT and TEXT in operand.kinds and operand.name is not None and operand.name not in COLUMNS
         if not (written or (kind in operand.kinds and operand.span is None)):
-            raise refused(at, f"{self._called(operand)}, where {_NAMES[kind]} is needed")
+            raise refused(at, f"{self._called(operand)}, where {NAMES[kind]} is needed")
 
     @staticmethod
     def _called(operand: Operand) -> str:
-        what = " or ".join(sorted(_NAMES[kind] for kind in operand.kinds))
+        what = " or ".join(sorted(NAMES[kind] for kind in operand.kinds))
         return what if operand.name is None else f"{operand.name} is {what}"
 
     def _comparison(self, operator: str, left: Operand, right: Operand, at: str) -> str:
@@ -411,9 +342,9 @@ class Compiler:
             return f"({self._as(left, kind, at)} {operator} {self._as(right, kind, at)})"
         (low, high), (other_low, other_high) = self._span(left, at), self._span(right, at)
         if low is high and other_low is not other_high:
-            return _AGAINST_DAY[operator].format(x=low, low=other_low, high=other_high)
+            return AGAINST_DAY[operator].format(x=low, low=other_low, high=other_high)
         if low is not high and other_low is other_high:
-            return _AGAINST_DAY[_MIRRORED[operator]].format(x=other_low, low=low, high=high)
+            return AGAINST_DAY[MIRRORED[operator]].format(x=other_low, low=low, high=high)
         return f"({low} {operator} {other_low})"
 
     # -- shapes of nodes -----------------------------------------------------------------------------------------
@@ -459,7 +390,7 @@ def _kind_of_all(values: list[Any]) -> str | None:
 
 def _check_pattern(node: Any, at: str) -> None:
     """A pattern is a literal, perhaps without case or accents. Raises Problem 400."""
-    while isinstance(node, dict) and str(node.get("op")).lower() in _TEXTS and isinstance(node.get("args"), list):
+    while isinstance(node, dict) and str(node.get("op")).lower() in TEXTS and isinstance(node.get("args"), list):
         node = node["args"][0] if node["args"] else None
     if not isinstance(node, str):
         raise refused(at, "like takes a pattern, which is a text")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -20,9 +20,10 @@ from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
 
 from bocage_catalogue import ordering, places, present, registry
+from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
-from bocage_catalogue.database import Connection, Contended, Database, UnrelatedError
+from bocage_catalogue.database import Connection, Contended, Database
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -166,10 +167,7 @@ async def page(
     explain: bool = False,
 ) -> Page:
     """One page of what the caller sees. Raises Problem 400."""
-    try:
-        return await _page(database, identity, rows, search, most, token, explain=explain)
-    except UnrelatedError:
-        return await _page(database, identity, rows, replace(search, careful=True), most, token, explain=explain)
+    return await carefully(search, lambda s: _page(database, identity, rows, s, most, token, explain=explain))
 
 
 async def _page(

@@ -6,6 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bocage_catalogue import language
 
+# In the scope of a GET that was a HEAD: what is long to make need not be made.
+HEAD = "bocage.head"
 _VARY = (b"vary", b"Accept, Accept-Encoding, Accept-Language")
 
 
@@ -30,7 +32,7 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"}, receive, bodiless)
+        await self.app({**scope, "method": "GET", HEAD: True}, receive, bodiless)
 
 
 class Negotiated:

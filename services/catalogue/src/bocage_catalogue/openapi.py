@@ -22,6 +22,7 @@ _STATUSES = {
     404: "It does not exist, or the caller may not see it",
     405: "No such operation here",
     409: "It exists already, or a test of the patch failed",
+    406: "None of the formats is accepted",
     410: "What is asked for is not kept any more",
     412: "It was changed since: `If-Match` names an older revision",
     413: "More than is taken at once",
@@ -297,7 +298,8 @@ def _failures(verb: str, path: str) -> Iterable[int]:
     writes = verb != "get" and "/collections" in path and not path.endswith("/aggregate")
     if path == "/stac/changes":
         return (*_ALWAYS, 410)
-    return (*_ALWAYS, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
+    always = (*_ALWAYS, 406) if path == "/stac/export" else _ALWAYS
+    return (*always, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
 
 
 def _problem(status: int) -> Document:

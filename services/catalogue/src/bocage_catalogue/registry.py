@@ -52,7 +52,10 @@ def _registered(identity: Identity, unseen: Collection[str], arguments: Argument
         if organisation is not None:
             seen += f" or (q.audience = 'organisation' and q.organisation = {arguments.add(organisation, 'text')})"
     hidden = arguments.add(sorted(unseen), "text[]")
-    return f"select q.name, q.kind from catalogue.queryable q where ({seen}) and q.collection <> all({hidden})"  # noqa: S608
+    return (
+        f"select q.name, q.kind from catalogue.queryable q where ({seen}) and q.collection <> all({hidden})"  # noqa: S608
+        " and exists (select from pgstac.collections c where c.id = q.collection)"
+    )
 
 
 async def quick(connection: Connection, identity: Identity, unseen: Collection[str], names: set[str]) -> Known:

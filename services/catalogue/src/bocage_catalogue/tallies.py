@@ -16,7 +16,7 @@ from bocage_catalogue.database import Connection, Contended, Database
 _log = logging.getLogger("bocage.catalogue")
 # Whoever counts adds what is not folded yet, and whoever follows the changes waits for it.
 _BATCH = 2000
-_PAUSE, _PAUSE_AFTER_FAILURE = 0.25, 5.0
+_PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 
 Counts = dict[str, dict[date, int]]
 

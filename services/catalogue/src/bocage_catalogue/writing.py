@@ -248,7 +248,7 @@ class Writer:
         async def write(connection: Connection) -> Response:
             stored, revision = await _seen_item(connection, identity, collection_id, item_id)
             etags.check_match(request, revision, required=_required(collection))
-            body = change(present.item(stored, _rights(collection), identity))
+            body = change(present.item(stored, _rights(collection), identity, language.of(request)))
             made = await run_in_threadpool(acceptance.item, collection, body, stored, item_id)
             if result:
                 authority.check_result_change(identity, stored, made)
@@ -267,7 +267,7 @@ class Writer:
             stored, revision = await _held_collection(connection, collection_id)
             authority.may_write(identity, stored)
             etags.check_match(request, revision, required=_required(stored))
-            body = change(present.collection(stored, identity))
+            body = change(present.collection(stored, identity, language.of(request)))
             made = Acceptance(identity, self.store).collection(body, stored, collection_id)
             if made != stored:
                 await connection.execute("select pgstac.update_collection($1)", made)

@@ -230,15 +230,12 @@ begin
         where (among is null or t.collection = any(among)) and t.collection <> all(unseen)
             and catalogue.sees(t.audience, t.owner, t.organisation, null, sees_all, person, in_organisation, null)
         union all
-        select w.collection, (w.became).month, 1 from catalogue.written w
-        where w.id is not null and (w.became).audience is not null
+        select w.collection, (v.state).month, v.n from catalogue.written w
+        cross join lateral (values (w.became, 1), (w.was, -1)) v (state, n)
+        where w.id is not null
             and (among is null or w.collection = any(among)) and w.collection <> all(unseen) and catalogue.sees(
-            (w.became).audience, (w.became).owner, (w.became).organisation, null, sees_all, person, in_organisation, null)
-        union all
-        select w.collection, (w.was).month, -1 from catalogue.written w
-        where w.id is not null and (w.was).audience is not null
-            and (among is null or w.collection = any(among)) and w.collection <> all(unseen) and catalogue.sees(
-            (w.was).audience, (w.was).owner, (w.was).organisation, null, sees_all, person, in_organisation, null)
+            (v.state).audience, (v.state).owner, (v.state).organisation, null,
+            sees_all, person, in_organisation, null)
         union all
         select f.collection, catalogue.month_of(f.datetime), 1 from catalogue.finished_item f
         where f.shared is not null and f.shared && names

@@ -163,9 +163,10 @@ create index finished_item_words on finished_item using gin (words(content))
 create index finished_item_shared on finished_item using gin (shared) where shared is not null;
 
 
--- The properties that occur, by who may know of them. A name stays until its collection goes.
+-- The properties that occur, by who may know of them. A name stays until its collection goes. No foreign key: whoever
+-- registers holds items, and would wait for who deletes their collection, who waits for the items.
 create table queryable (
-    collection   text not null references pgstac.collections (id) on delete cascade,
+    collection   text not null,
     name         text not null,
     kind         text not null,
     audience     text not null,
@@ -173,6 +174,18 @@ create table queryable (
     organisation text not null,
     primary key (collection, name, kind, audience, owner, organisation)
 );
+
+create function forget_queryables() returns trigger
+language plpgsql security definer set search_path = catalogue, pgstac, public as $$
+begin
+    delete from queryable q where q.collection = old.id;
+    return null;
+end
+$$;
+revoke all on function forget_queryables from public;
+
+create trigger forget_queryables after delete on pgstac.collections
+for each row execute function forget_queryables();
 
 
 -- What is not finished yet, on the spot. An item that cannot be laid out is told as it is stored.
