@@ -118,10 +118,11 @@ def _check_geometry(geometry: Any) -> None:
     if not positions:
         raise bad("The item needs a geometry with at least one position.")
     for position in positions:
-        if len(position) < 2 or not all(_number(value) for value in position):
-            raise bad("geometry: a position needs two or three finite numbers.")
-        if abs(position[0]) > 180 or abs(position[1]) > 90:
+        # That they are numbers has been validated; one that is not finite lies outside.
+        if not (-180 <= position[0] <= 180 and -90 <= position[1] <= 90):
             raise bad("geometry: longitudes lie within ±180 and latitudes within ±90 degrees.")
+        if len(position) > 2 and not math.isfinite(position[2]):
+            raise bad("geometry: a position needs two or three finite numbers.")
 
 
 def _check_bbox(bbox: Any) -> None:
