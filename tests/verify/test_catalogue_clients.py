@@ -235,16 +235,16 @@ VALIDATED = (
     "core", "browseable", "children", "collections", "features", "item-search", "filter", "item-search#sort",
     "item-search#fields", "item-search#query", "features#sort", "features#fields", "features#query", "transaction",
 )  # fmt: skip
-# It sends `collections` as a string where a list is due, holds a result of `in` against the list itself, and ends in an
-# exception of its own when an answer to the one or the other is a refusal. Its item to be written names a file on another
-# host without saying that it is external, which is refused here by design.
+# It sends `collections` as a string where a list is due, holds a result of `in` against the list itself, and ends in
+# an exception of its own when an answer to the one or the other is a refusal. Its item to be written names a file on
+# another host without saying that it is external, which is refused here by design.
 FAULTS_OF_THE_TOOL = {
     "item-search#sort": (f'"collections": "{COLLECTION}"',),
     "item-search#query": (
         f'"collections": "{COLLECTION}"',
         'Query \'{"platform": {"in":',
         "object is not subscriptable",
-    ),  # fmt: skip
+    ),
     "transaction": ("'NoneType' object has no attribute 'get'",),
 }
 
