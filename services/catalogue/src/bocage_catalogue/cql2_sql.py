@@ -167,7 +167,7 @@ class Compiler:
             )
             return f"(not ({found}))" if operator == "s_disjoint" else f"({found})"
         left, right = (self._whole(node, f"{at}.args[{n}]") for n, node in enumerate(arguments))
-        return f"({left} operator(public.&&) {right} and catalogue.related('{operator}', {left}, {right}))"
+        return f"({self._arguments.near(left, right)} and catalogue.related('{operator}', {left}, {right}))"
 
     def _arrays(self, operator: str, arguments: list[Any], at: str, depth: int) -> str:
         self._count(arguments, 2, operator, at)

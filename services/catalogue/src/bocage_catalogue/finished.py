@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -45,7 +45,7 @@ _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audienc
     case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
 _AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
-_PIECE = 100
+_PIECE = 101
 MOST_BYTES = 16 * 1024 * 1024
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
@@ -181,6 +181,8 @@ async def _page(
     explain: bool = False,
 ) -> Page:
     unseen = [name for name, row in rows.items() if not row.visible]
+    among = rows.keys() if search.collections is None else search.collections
+    search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)
         asked = _fingerprint(identity, search)
@@ -236,14 +238,24 @@ def _statement(
 ) -> str:
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     sql = [key.sql(arguments) for key in keys]
-    columns = ", ".join([_COLUMNS, *(f"{expression} as k{n}" for n, expression in enumerate(sql))])
+    placed = ", ".join(f"{expression} as k{n}" for n, expression in enumerate(sql))
+    # The rows themselves, of those alone that are on the page, unless these are so many that they come in pieces.
+    columns = f"{_COLUMNS}, {placed}" if most > _PIECE else f"f.collection, f.id, {placed}"
     values, backwards = (place.values, place.backwards) if place else (None, False)
     parts = [
         f"select {columns} from catalogue.finished_item f where {seen} and {condition} and {beyond}"  # noqa: S608
         f" order by {order} limit {most}"
         for beyond, order in ordering.parts(keys, sql, values, arguments, backwards=backwards)
     ]
-    return parts[0] if len(parts) == 1 else f"{' union all '.join(f'({part})' for part in parts)} limit {most}"
+    found = parts[0] if len(parts) == 1 else f"{' union all '.join(f'({part})' for part in parts)} limit {most}"
+    if most > _PIECE:
+        return found
+    names = [f"h.k{n}" for n in range(len(keys))]
+    order = ordering.order(keys, names, backwards=backwards, first_has_value=False)
+    return (
+        f"select {_COLUMNS}, {', '.join(names)} from ({found}) h"  # noqa: S608
+        f" join catalogue.finished_item f on f.id = h.id and f.collection = h.collection order by {order}"
+    )
 
 
 async def _fetched(connection: Connection, sql: str, arguments: Arguments, most: int) -> tuple[list[Row], bool]:
