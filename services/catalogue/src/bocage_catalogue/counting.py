@@ -7,6 +7,7 @@ What indexes tell alone is sampled by an index, one item in sixteen; all else by
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bocage_kit.identity import Identity
@@ -29,20 +30,61 @@ _SPATIAL = frozenset(("bbox", "intersects"))
 _SIZE = "select greatest(pg_relation_size('catalogue.finished_item') / current_setting('block_size')::int, 1)"
 
 
-async def counted(
-    connection: Connection, identity: Identity, unseen: list[str], search: Search, known: Known
-) -> Matched | None:
-    """The number of items; None when even a sample takes too long."""
+@dataclass(frozen=True)
+class Beside:
+    """What is asked beside a page, in the same statement: hits, and among how many they are; only if there is more."""
+
+    sql: str
+    exact: bool
+    """The hits are all that there are; else those of the sample."""
+    walked: bool
+    """Whether the sample was looked at for hits from one end of the period to the other."""
+
+
+def beside(identity: Identity, unseen: list[str], search: Search, known: Known, arguments: Arguments) -> Beside | None:
+    """The sums when only collections are asked for, a sample where indexes tell; else None."""
     if search == Search(collections=search.collections, sortby=search.sortby):
-        return Matched(await tallies.total(connection, identity, unseen, search.collections))
-    sample = await _sampled(connection, identity, unseen, search, known)
-    if sample is not None and sample.hits > _GOOD:
-        return Matched(sample.hits * _ONE_IN, exact=False)
+        total = tallies.total_sql(identity, unseen, search.collections, arguments)
+        return Beside(f"select ({total}) as hits, null::bigint as among", exact=True, walked=False)
+    held = len(arguments.values)
+    seen = visible(identity, unseen, arguments)
+    found = clauses(search, known, arguments)
+    if any("f.content" in clause.sql or "f.geometry" in clause.sql for clause in found):
+        del arguments.values[held:]
+        return None
+    walked = search.period is not None and search.period[0] is not None
+    spatial = [f"({clause.sql})" for clause in found if walked and clause.name in _SPATIAL] or ["true"]
+    rest = [f"({clause.sql})" for clause in found if not (walked and clause.name in _SPATIAL)]
+    return Beside(
+        f"select count(*) filter (where {' and '.join(spatial)}) as hits, count(*) as among"  # noqa: S608
+        f" from catalogue.finished_item f where {' and '.join([_IN_SAMPLE, seen, *rest])}",
+        exact=False,
+        walked=walked,
+    )
+
+
+async def counted(
+    connection: Connection, identity: Identity, unseen: list[str], search: Search, known: Known, found: Found | None
+) -> Matched | None:
+    """The number of items; `found` is what was found beside a page. None when even a sample takes too long."""
+    arguments = Arguments()
+    asked = beside(identity, unseen, search, known, arguments)
+    if asked is not None and found is None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS):
+                row = (await connection.fetch(asked.sql, *arguments.values))[0]
+            found = Found(row["hits"], row["among"])
+    if asked is not None and found is not None:
+        if asked.exact:
+            return Matched(found.hits)
+        if found.hits > _GOOD:
+            return Matched(found.hits * _ONE_IN, exact=False)
     arguments = Arguments()
     seen = visible(identity, unseen, arguments)
     # Where the period holds few, to look at all of it is less work than to find the area first.
-    walked = sample is not None and sample.among is not None and sample.among * _ONE_IN <= _WALKED
-    found = [
+    among = found.among if asked is not None and asked.walked and found is not None else None
+    walked = among is not None and among * _ONE_IN <= _WALKED
+    conditions = [
         f"({clause.sql}) is true" if walked and clause.name in _SPATIAL else f"({clause.sql})"
         for clause in clauses(search, known, arguments)
     ]
@@ -50,7 +92,7 @@ async def counted(
     try:
         async with asyncio.timeout(_SECONDS):
             number = await connection.fetchval(
-                f"select count(*) from (select from catalogue.finished_item f where {' and '.join([seen, *found])}"  # noqa: S608
+                f"select count(*) from (select from catalogue.finished_item f where {' and '.join([seen, *conditions])}"  # noqa: S608
                 f" limit {MOST + 1}) c",
                 *arguments.values,
             )
@@ -64,38 +106,6 @@ async def counted(
             return await _estimated(connection, identity, unseen, search, known, least)
     except TimeoutError:
         return Matched(least, exact=False) if least else None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """How many of the sample are hits; and among how many that lie in the period, when these were all looked at."""
-
-    hits: int
-    among: int | None
-
-
-async def _sampled(
-    connection: Connection, identity: Identity, unseen: list[str], search: Search, known: Known
-) -> Sample | None:
-    """What is found in the sample; None when indexes do not tell, or it would take long."""
-    arguments = Arguments()
-    seen = visible(identity, unseen, arguments)
-    found = clauses(search, known, arguments)
-    if any("f.content" in clause.sql or "f.geometry" in clause.sql for clause in found):
-        return None
-    walked = search.period is not None and search.period[0] is not None
-    spatial = [f"({clause.sql})" for clause in found if walked and clause.name in _SPATIAL] or ["true"]
-    rest = [f"({clause.sql})" for clause in found if not (walked and clause.name in _SPATIAL)]
-    sql = (
-        f"select count(*) filter (where {' and '.join(spatial)}) as hits, count(*) as among"  # noqa: S608
-        f" from catalogue.finished_item f where {' and '.join([_IN_SAMPLE, seen, *rest])}"
-    )
-    try:
-        async with asyncio.timeout(_SECONDS):
-            rows = await connection.fetch(sql, *arguments.values)
-    except TimeoutError:
-        return None
-    return Sample(rows[0]["hits"], rows[0]["among"] if walked else None)
 
 
 async def _estimated(

@@ -19,10 +19,9 @@ from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
 
-from bocage_catalogue import ordering, places, present, registry
+from bocage_catalogue import counting, ordering, places, present, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
-from bocage_catalogue.counting import counted
 from bocage_catalogue.database import Connection, Contended, Database
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
@@ -181,8 +180,8 @@ async def _page(
     explain: bool = False,
 ) -> Page:
     unseen = [name for name, row in rows.items() if not row.visible]
-    among = rows.keys() if search.collections is None else search.collections
-    search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
+    holders = rows.keys() if search.collections is None else search.collections
+    search = replace(search, longest=max((rows[name].longest for name in holders if name in rows), default=None))
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)
         asked = _fingerprint(identity, search)
@@ -193,6 +192,16 @@ async def _page(
         backwards = place is not None and place.backwards
         arguments = Arguments()
         sql = _statement(identity, unseen, search, known, keys, place, most + 1, arguments)
+        aside = None
+        if place is None and most < _PIECE:
+            aside = counting.beside(identity, unseen, search, known, arguments)
+        if aside is not None:
+            # Neither is looked for unless the page is full.
+            sql = (
+                f"with page as materialized ({sql}), aside as materialized ({aside.sql}) select *,"  # noqa: S608
+                f" case when (select count(*) from page) > {most} then (select hits from aside) end as hits,"
+                f" case when (select count(*) from page) > {most} then (select among from aside) end as among from page"
+            )
         found, cut = await _fetched(connection, sql, arguments, most)
         more = cut or len(found) > most
         found = found[:most]
@@ -202,7 +211,8 @@ async def _page(
         if place is None and not more:
             matched = Matched(len(found))
         elif matched is None:
-            matched = await counted(connection, identity, unseen, search, known)
+            beside = counting.Found(found[0]["hits"], found[0]["among"]) if aside is not None else None
+            matched = await counting.counted(connection, identity, unseen, search, known, beside)
         told = await explained(connection, identity, unseen, search, known) if explain else None
 
     def linked(row: Row, *, back: bool) -> str:

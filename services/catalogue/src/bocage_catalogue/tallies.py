@@ -10,7 +10,7 @@ from datetime import date
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 
-from bocage_catalogue.conditions import eyes
+from bocage_catalogue.conditions import Arguments, eyes
 from bocage_catalogue.database import Connection, Contended, Database
 
 _log = logging.getLogger("bocage.catalogue")
@@ -38,12 +38,18 @@ async def counts(
     return found
 
 
-async def total(
-    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
-) -> int:
-    """The same altogether."""
-    sql = f"select coalesce(sum(seen), 0)::bigint from {_TALLIED}"  # noqa: S608
-    return int(await connection.fetchval(sql, among, unseen, *eyes(identity)))
+def total_sql(identity: Identity, unseen: Sequence[str], among: Sequence[str] | None, arguments: Arguments) -> str:
+    """The same altogether, as a statement."""
+    sees_all, person, organisation, names = eyes(identity)
+    given = [
+        arguments.add(None if among is None else list(among), "text[]"),
+        arguments.add(list(unseen), "text[]"),
+        arguments.add(sees_all, "boolean"),
+        arguments.add(person, "text"),
+        arguments.add(organisation, "text"),
+        arguments.add(names, "text[]"),
+    ]
+    return f"select coalesce(sum(seen), 0)::bigint from catalogue.tallied({', '.join(given)})"  # noqa: S608 - bound
 
 
 async def fold(database: Database) -> int:
