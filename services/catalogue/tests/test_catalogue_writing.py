@@ -253,6 +253,43 @@ def test_writing_what_was_read_changes_nothing(catalogue: Any, who: str) -> None
     assert client.get(SCENES).content == before
 
 
+def test_what_the_path_says_need_not_be_in_the_body(catalogue: Any) -> None:
+    client, path = catalogue.researcher, f"{ITEMS}/pathed"
+    made = catalogue.item("pathed")
+    nameless = {name: value for name, value in made.items() if name not in ("id", "collection")}
+    assert client.put(path, json=nameless).status_code == 404
+    assert client.post(ITEMS, json=nameless).status_code == 400
+    first = client.post(ITEMS, json={**nameless, "id": "pathed"})
+    assert first.status_code == 201 and first.json()["collection"] == "scenes"
+    again = client.put(path, json=nameless)
+    assert (again.status_code, again.headers["etag"]) == (200, first.headers["etag"]), again.text
+    assert client.put(path, json={**nameless, "id": "other"}).status_code == 400
+    whole = client.get(SCENES)
+    rest = {name: value for name, value in whole.json().items() if name != "id"}
+    assert client.put(SCENES, json=rest).headers["etag"] == whole.headers["etag"]
+    assert client.delete(path).status_code == 200
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.0.0", 201), ("1.0.1", 201), ("1.0", 400), ("0.9.0", 400)])
+def test_older_objects_are_kept_as_what_they_are_now(catalogue: Any, version: str, status: int) -> None:
+    client = catalogue.researcher
+    older = catalogue.collection("older", stac_version=version, license="proprietary")
+    made = client.post("/stac/collections", json=older)
+    assert made.status_code == status, made.text
+    if status == 201:
+        assert made.json()["stac_version"] == "1.1.0"
+        assert client.delete("/stac/collections/older").status_code == 200
+    answer = client.post(ITEMS, json=catalogue.item("older") | {"stac_version": version})
+    assert answer.status_code == status, answer.text
+    if status == 201:
+        assert answer.json()["stac_version"] == "1.1.0"
+        kept = client.put(f"{ITEMS}/older", json=answer.json() | {"stac_version": version})
+        assert kept.headers["etag"] == answer.headers["etag"]
+        assert client.delete(f"{ITEMS}/older").status_code == 200
+    else:
+        assert "1.0.x" in answer.json()["detail"]
+
+
 def test_ownership_survives_an_update(catalogue: Any) -> None:
     path = f"{ITEMS}/kept"
     assert catalogue.researcher.post(ITEMS, json=catalogue.item("kept")).status_code == 201
