@@ -123,7 +123,8 @@ def catalogue(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield Catalogue(running, tmp_path_factory.mktemp("clients"))
     with running.researcher as researcher:
         for name in (COLLECTION, SCRATCH):
-            assert researcher.delete(f"/stac/collections/{name}").is_success
+            # Requests that were made up from the API's document may have deleted it.
+            assert researcher.delete(f"/stac/collections/{name}").status_code in (200, 404)
 
 
 @pytest.fixture(scope="module")

@@ -232,6 +232,21 @@ def test_what_makes_no_sense_is_refused(catalogue: Any, body: dict[str, Any]) ->
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json"), answer.text
 
 
+def test_a_parameter_that_is_not_known_is_refused_with_what_was_meant(catalogue: Any) -> None:
+    for path, wrong, right in (
+        ("/stac/search", "collection", "collections"), ("/stac/search", "filter_lang", "filter-lang"),
+        ("/stac/collections", "sort_by", "sortby"), ("/stac/changes", "collection", "collections"),
+    ):  # fmt: skip
+        problem = catalogue.anonymous.get(path, params={wrong: "x"}).json()
+        assert (problem["status"], problem["code"], problem["parameter"]) == (400, "unknown-parameter", wrong)
+        assert problem["suggestions"] == [right] and f"Did you mean {right}?" in problem["detail"]
+    told = catalogue.anonymous.head("/stac/search", params={"nothing-like-it": "x"})
+    assert told.status_code == 400
+    posted = catalogue.researcher.post("/stac/collections/none/items", params={"mod": "partial"}, json={})
+    assert (posted.status_code, posted.json()["suggestions"]) == (400, ["mode"])
+    assert catalogue.anonymous.post("/stac/collections", params={"x": "y"}, json={}).status_code == 401
+
+
 def test_names_may_be_one_text(catalogue: Any) -> None:
     for name, several in (("collections", ["others", "none"]), ("ids", ["other", "none"])):
         expected = ids(ask(catalogue.anonymous, **{name: several}))

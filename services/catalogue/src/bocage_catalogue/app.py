@@ -50,7 +50,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, export, landing, queryables, writing
+from bocage_catalogue import aggregating, changes, export, landing, parameters, queryables, writing
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -141,6 +141,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         validation_status=400,
     )
     describe(app)
+    parameters.gather(app)
     gather_parameters_inline(app)
     return app
 
