@@ -247,6 +247,20 @@ def test_a_parameter_that_is_not_known_is_refused_with_what_was_meant(catalogue:
     assert catalogue.anonymous.post("/stac/collections", params={"x": "y"}, json={}).status_code == 401
 
 
+def test_the_items_of_a_collection_may_be_asked_for_by_name(catalogue: Any) -> None:
+    path = "/stac/collections/scenes/items"
+    for asked, expected in (
+        ({}, {"forest", "field", "odd"}), ({"ids": "odd,field,other"}, {"odd", "field"}), ({"ids": "other"}, set()),
+        ({"collections": "scenes"}, {"forest", "field", "odd"}), ({"collections": "others"}, set()),
+        ({"collections": "others,scenes", "ids": "odd"}, {"odd"}),
+    ):  # fmt: skip
+        assert set(ids(catalogue.anonymous.get(path, params=asked))) == expected
+    walked = [catalogue.anonymous.get(path, params={"collections": "scenes", "ids": "odd,field", "limit": 1}).json()]
+    following = next(link["href"] for link in walked[0]["links"] if link["rel"] == "next")
+    walked.append(catalogue.anonymous.get(following.removeprefix(catalogue.base)).json())
+    assert {item["id"] for page in walked for item in page["features"]} == {"odd", "field"}
+
+
 def test_names_may_be_one_text(catalogue: Any) -> None:
     for name, several in (("collections", ["others", "none"]), ("ids", ["other", "none"])):
         expected = ids(ask(catalogue.anonymous, **{name: several}))
