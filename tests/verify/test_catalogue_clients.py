@@ -74,6 +74,7 @@ def an_item(number: int, href: str, box: list[float], told: dict[str, Any]) -> d
         "properties": {
             "datetime": moment.isoformat().replace("+00:00", "Z"),
             "platform": "mission-2a" if number % 2 else "mission-2b",
+            "side": "l" if number % 3 else "r",  # of one letter: see the validator's words
             "eo:cloud_cover": round(number * 100 / ITEMS, 1),
             "proj:code": "EPSG:32631",
         },
@@ -122,7 +123,8 @@ def catalogue(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield Catalogue(running, tmp_path_factory.mktemp("clients"))
     with running.researcher as researcher:
         for name in (COLLECTION, SCRATCH):
-            assert researcher.delete(f"/stac/collections/{name}").is_success
+            # Requests that were made up from the API's document may have deleted it.
+            assert researcher.delete(f"/stac/collections/{name}").status_code in (200, 404)
 
 
 @pytest.fixture(scope="module")
@@ -235,18 +237,10 @@ VALIDATED = (
     "core", "browseable", "children", "collections", "features", "item-search", "filter", "item-search#sort",
     "item-search#fields", "item-search#query", "features#sort", "features#fields", "features#query", "transaction",
 )  # fmt: skip
-# It sends `collections` as a string where a list is due, holds a result of `in` against the list itself, and ends in
-# an exception of its own when an answer to the one or the other is a refusal. Its item to be written names a file on
-# another host without saying that it is external, which is refused here by design.
-FAULTS_OF_THE_TOOL = {
-    "item-search#sort": (f'"collections": "{COLLECTION}"',),
-    "item-search#query": (
-        f'"collections": "{COLLECTION}"',
-        'Query \'{"platform": {"in":',
-        "object is not subscriptable",
-    ),
-    "transaction": ("'NoneType' object has no attribute 'get'",),
-}
+# It takes 204 alone for a change, where the extension allows 200 with the object too; 204 for what is not there to be
+# deleted, where 404 is allowed; and it writes a cloud cover as text into an item that declares the extension eo, by
+# whose schema that is refused here. Then it ends in an exception of its own, since what it wrote is not there.
+FAULTS_OF_THE_TOOL = {"transaction": ("instead of 204", "<class 'KeyError'> 'foo'")}
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +264,8 @@ def test_stac_api_validator(catalogue: Catalogue, validator: tuple[Path, Path], 
         "query-comparison-field": number, "query-eq-value": "5.0", "query-neq-value": "5.0", "query-lt-value": "50",
         "query-lte-value": "50", "query-gt-value": "10", "query-gte-value": "10", "query-substring-field": "platform",
         "query-starts-with-value": "m", "query-ends-with-value": "a", "query-contains-value": "2",
-        "query-in-field": "platform", "query-in-values": "mission-2a,mission-2b",
+        # It asks whether one of the letters found is among the values.
+        "query-in-field": "side", "query-in-values": "l,r",
     }  # fmt: skip
     asked = [part for option, value in options.items() for part in (f"--{option}", value)]
     done = subprocess.run(

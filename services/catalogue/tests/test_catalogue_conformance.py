@@ -102,6 +102,11 @@ def check_features(catalogue: Any) -> None:
     moment = "2024-05-02T00:00:00Z/2024-05-03T23:00:00Z"
     assert {item["id"] for item in get(catalogue, ITEMS, datetime=moment)["features"]} == {"b", "c"}
     assert catalogue.anonymous.get(ITEMS, params={"limit": 0}).status_code == 400
+    for path in ("/stac", "/stac/conformance", "/stac/collections", ITEMS.removesuffix("/items"), ITEMS, f"{ITEMS}/a"):
+        for name in ("unknown", "Limit", ""):
+            answer = catalogue.anonymous.get(path, params={name: "1"})
+            assert (answer.status_code, answer.json()["code"]) == (400, "unknown-parameter"), (path, name)
+        assert catalogue.anonymous.get(path, params={"language": "fr"}).status_code == 200
 
 
 def check_geojson(catalogue: Any) -> None:

@@ -166,6 +166,9 @@ def test_the_landing_page_and_items_in_french(catalogue: Any) -> None:
     assert service.get(path).content == english.content
     found = service.get("/stac/search", params={"ids": "one"}, headers=FRENCH).json()["features"]
     assert [one["properties"]["title"] for one in found] == ["Premier"]
+    told = service.get("/stac/changes", params={"include": "item", "collections": "named"}, headers=FRENCH)
+    assert told.headers["content-language"] == "fr"
+    assert [one["item"] for one in told.json()["changes"] if "item" in one] == found
 
 
 @pytest.mark.parametrize(

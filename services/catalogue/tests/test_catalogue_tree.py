@@ -75,6 +75,7 @@ def test_children_are_what_the_roots_links_lead_to(catalogue: Any, who: str) -> 
 def test_the_root_leads_to_everything(catalogue: Any) -> None:
     root = catalogue.anonymous.get("/stac").json()
     wanted = {"self", "root", "data", "children", "conformance", "service-desc", "service-doc", "alternate", "child"}
+    wanted |= {"export", "changes", "aggregate", "aggregations"}
     rels = [link["rel"] for link in root["links"]]
     assert wanted <= set(rels)
     methods = {link.get("method") for link in root["links"] if link["rel"] == "search"}

@@ -32,6 +32,9 @@ class Acceptance:
         holder = str(collection["id"])
         made = documents.undress(sent.document)
         made.pop(_INTERNAL, None)
+        documents.lift(made)
+        if name is not None:
+            made.setdefault("id", name)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if isinstance(made.get("properties"), dict) and made["properties"].get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
@@ -59,6 +62,9 @@ class Acceptance:
         """The same for a collection."""
         documents.check_shape(sent.document, "collection")
         made = documents.undress(sent.document)
+        documents.lift(made)
+        if name is not None:
+            made.setdefault("id", name)
         made["links"] = stored_links(made.get("links"), self.identity.public_base)
         if made.get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")

@@ -19,7 +19,6 @@ from fastapi.responses import JSONResponse
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from stac_fastapi.api.app import StacApi
 from stac_fastapi.api.models import (
-    ItemCollectionUri,
     create_get_request_model,
     create_post_request_model,
     create_request_model,
@@ -50,7 +49,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, export, landing, queryables, writing
+from bocage_catalogue import aggregating, changes, export, landing, parameters, queryables, writing
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -60,6 +59,7 @@ from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
 from bocage_catalogue.inline import gather_parameters_inline
+from bocage_catalogue.items_request import ItemsRequest
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
@@ -141,6 +141,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         validation_status=400,
     )
     describe(app)
+    parameters.gather(app)
     gather_parameters_inline(app)
     return app
 
@@ -191,7 +192,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         search_post_request_model=post_model,
         items_get_request_model=cast(
             type[APIRequest],
-            create_request_model("ItemCollectionUri", base_model=ItemCollectionUri, extensions=items),
+            create_request_model("ItemCollectionUri", base_model=ItemsRequest, extensions=items),
         ),
         collections_get_request_model=CollectionsRequest,
         middlewares=[],

@@ -135,6 +135,8 @@ def _names(body: Mapping[str, Any], member: str, most: int) -> tuple[str, ...] |
     value = body.get(member)
     if value is None:
         return None
+    if isinstance(value, str):
+        value = value.split(",")  # as by GET; many clients send one name so
     if not isinstance(value, list) or not all(isinstance(name, str) and "\0" not in name for name in value):
         raise invalid(f"{member} must be a list of ids.")
     if len(value) > most:

@@ -12,6 +12,8 @@ from bocage_kit.licences import LICENCES_FIELD, WIDEST_AUDIENCE_FIELD
 from bocage_kit.problems import Problem, unauthenticated
 from fastapi import Request
 
+from bocage_catalogue import parameters
+
 Document = dict[str, Any]
 
 WRITE_SCOPE_FIELD = "bocage:write_scope"
@@ -35,6 +37,11 @@ def is_administrator(identity: Identity) -> bool:
 
 class Reader(Access):
     """Any verified identity, save one that stands for a tile token: those are good for tiles alone."""
+
+    async def __call__(self, request: Request) -> Identity | None:
+        identity = self.check(request)
+        parameters.check(request)
+        return identity
 
     def check(self, request: Request) -> Identity | None:
         identity = super().check(request)

@@ -21,7 +21,7 @@ from bocage_kit.problems import Problem
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from bocage_catalogue import finished
+from bocage_catalogue import finished, language
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows
@@ -117,7 +117,11 @@ async def told(database: Database, identity: Identity, cursor: str | None, most:
 
 
 async def items_now(
-    database: Database, identity: Identity, rows: Mapping[str, CollectionRow], entries: Sequence[Entry]
+    database: Database,
+    identity: Identity,
+    rows: Mapping[str, CollectionRow],
+    entries: Sequence[Entry],
+    tongue: str = language.ENGLISH,
 ) -> dict[tuple[str, str], bytes]:
     """The items that entries speak of, as they are now and as far as the caller sees them."""
     named = {(e["in_collection"], e["item"]) for e in entries if e["item"] is not None and e["kind"] != "deleted"}
@@ -133,7 +137,7 @@ async def items_now(
         where {visible(identity, (), arguments)}"""  # noqa: S608 - a clause of our own
     async with database.reading() as connection:
         found = await connection.fetch(sql, *arguments.values)
-    layout = finished.Layout(identity, rows)
+    layout = finished.Layout(identity, rows, tongue)
     return {(row["in_collection"], row["item"]): layout.text(row) for row in found}
 
 
@@ -199,7 +203,8 @@ async def _changes(
         found = await told(database, identity, cursor, limit, among)
     items: dict[tuple[str, str], bytes] = {}
     if include == "item":
-        items = await items_now(database, identity, await collection_rows(database, identity), found.entries)
+        rows = await collection_rows(database, identity)
+        items = await items_now(database, identity, rows, found.entries, language.of(request))
     base = identity.public_base
     here = stac(base, "changes")
     entries = [entry(base, change, items) for change in found.entries]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from bocage_kit.identity import Identity
 
 from bocage_catalogue import areas, cql2_nodes, cql2_sql
 from bocage_catalogue.areas import Box
-from bocage_catalogue.kinds import Known, plain
+from bocage_catalogue.kinds import NUMBER, Known, plain
 from bocage_catalogue.sql_arguments import Arguments
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "visible",
     "where",
 ]
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,21 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
     for part in search.conditions:
         for one in _parts(part.at, part.node):
             name = part.at.split("[")[0].split(".")[0]
-            yield Clause(name, one.at, compiler.condition(one.node, one.at))
+            node = _numbered(one.node, known) if name == "query" else one.node
+            yield Clause(name, one.at, compiler.condition(node, one.at))
+
+
+def _numbered(node: dict[str, Any], known: Known) -> dict[str, Any]:
+    """A condition of the query extension; of what is a number and nothing else, numbers may be written as text."""
+    subject, value = node["args"]
+    if node["op"] == "like" or known.kinds.get(plain(subject["property"])) != {NUMBER}:
+        return node
+    read = [_number(one) for one in value] if isinstance(value, list) else _number(value)
+    return {**node, "args": [subject, read]}
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 def _meets(geometry: dict[str, Any], at: str, arguments: Arguments) -> str:

@@ -356,8 +356,8 @@ class Compiler:
         operator, arguments = node["op"].lower(), node.get("args")
         if operator not in OPERATORS:
             close = get_close_matches(operator, OPERATORS, 1)
-            meant = f"; did you mean {close[0]}?" if close else ""
-            raise refused(at, f"the operator {node['op'][:60]!r} is not known here{meant}".rstrip("?"))
+            meant = f"; perhaps {close[0]} was meant" if close else ""
+            raise refused(at, f"the operator {node['op'][:60]!r} is not known here{meant}")
         if not isinstance(arguments, list):
             raise refused(f"{at}.args", "args must be a list")
         return operator, arguments

@@ -25,6 +25,7 @@ from bocage_catalogue.present import (
 Document = dict[str, Any]
 
 STAC_VERSION = "1.1.0"
+_OLDER = re.compile(r"1\.0\.[0-9]")
 # What stores, lays out and reads an object descends into it.
 DEEPEST = 64
 # Members, what they are, and what they hold.
@@ -53,9 +54,16 @@ def check_id(name: Any, what: str) -> str:
     return name
 
 
+def lift(document: Document) -> None:
+    """Make STAC 1.1 of STAC 1.0, in place: it says the same in the members that both have."""
+    version = document.get("stac_version")
+    if version != STAC_VERSION and isinstance(version, str) and _OLDER.fullmatch(version):
+        document["stac_version"] = STAC_VERSION
+
+
 def _check_version(document: Document) -> None:
     if document.get("stac_version") != STAC_VERSION:
-        raise bad(f"stac_version must be {STAC_VERSION}.")
+        raise bad(f"stac_version must be {STAC_VERSION}, or 1.0.x, which is kept as {STAC_VERSION}.")
 
 
 def check_shape(document: Any, what: str) -> None:

@@ -32,17 +32,20 @@ def _refused(asset: str, reason: str) -> Problem:
     return Problem(400, "asset-href", f"Asset {asset}: {reason}", asset=asset)
 
 
-_PLAIN_WEB = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?[/?#]")
+_PLAIN_WEB = re.compile(r"https?://([A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?)[/?#]")
 
 
-def _web(href: str) -> bool:
-    if _PLAIN_WEB.match(href):
-        return True
+def _host(href: str) -> str | None:
+    """The host, and the port if there is one, of an http(s) link; None of anything else."""
+    if (plain := _PLAIN_WEB.match(href)) is not None:
+        return plain[1].lower()
     try:
         parts = urlsplit(href)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        return parts.netloc.rpartition("@")[2].lower()
     except ValueError:
-        return False
+        return None
 
 
 class AssetHrefs:
@@ -61,6 +64,7 @@ class AssetHrefs:
         self.collection, self.item, self.base, self.service, self.exists = collection, item, base, service, exists
         self.store = store
         """The bucket that holds the collection's files; None for the local store."""
+        self.host = _host(base + "/")
 
     def resolve(self, assets: Any, stored: Document) -> Document:
         """The assets as they are stored. Raises Problem 400."""
@@ -72,9 +76,15 @@ class AssetHrefs:
                 raise _refused(name, "it has no href.")
             alternates = asset.get("alternate")
             for other in alternates.values() if isinstance(alternates, dict) else ():
-                if not isinstance(other, dict) or not _web(str(other.get("href", ""))):
+                if not isinstance(other, dict) or _host(str(other.get("href", ""))) is None:
                     raise _refused(name, "its alternate links must be http(s) links.")
-            resolved[name] = {**asset, "href": self._href(name, asset, stored.get(name))}
+            href = self._href(name, asset, stored.get(name))
+            resolved[name] = made = {**asset, "href": href}
+            # Tiles, jobs and signatures ask the mark alone: it says what the href is, whoever wrote it.
+            if not is_stored(href):
+                made[EXTERNAL_FIELD] = True
+            elif EXTERNAL_FIELD in made:
+                del made[EXTERNAL_FIELD]
         return resolved
 
     def _href(self, name: str, asset: Document, stored: Document | None) -> str:
@@ -83,15 +93,16 @@ class AssetHrefs:
             return self._uploaded(name, named, stored)
         if is_stored(href):
             return self._internal(name, href)
-        if _web(href):
-            if asset.get(EXTERNAL_FIELD) is not True:
-                raise _refused(
-                    name, f'a link to another host needs "{EXTERNAL_FIELD}": true; to host the file here, upload it.'
-                )
-            return href
-        raise _refused(
-            name, "its href is neither this item's own /assets/ link nor an http(s) link that is marked external."
-        )
+        if (host := _host(href)) is None:
+            raise _refused(name, "its href is neither this item's own /assets/ link nor an http(s) link.")
+        marked = asset.get(EXTERNAL_FIELD, host != self.host)
+        if marked is not True:
+            raise _refused(
+                name,
+                f'a link that is not this item\'s own /assets/ link needs "{EXTERNAL_FIELD}": true; without that field'
+                " it is understood of other hosts. To host the file here, upload it.",
+            )
+        return href
 
     def _uploaded(self, name: str, named: tuple[str, str, str], stored: Document | None) -> str:
         if named[0] != self.collection:
@@ -136,7 +147,7 @@ def stored_links(links: Any, base: str) -> list[Document]:
             continue
         if rel == "license" and "/rights/licences/" in path:
             continue
-        if not (_web(path) or (path.startswith("/") and not path.startswith("//"))):
+        if not (_host(path) is not None or (path.startswith("/") and not path.startswith("//"))):
             raise Problem(400, "invalid-object", f"The link {rel} must be an http(s) link or a path of this platform.")
         kept.append({**link, "href": path})
     return kept

@@ -84,7 +84,8 @@ class Known:
 
     def unknown(self, name: str, at: str) -> Problem:
         close = get_close_matches(name, self.kinds, 3, 0.6)
-        meant = f" Did you mean {' or '.join(close)}?" if close else " /stac/queryables lists what may be asked for."
+        listed = "/stac/sortables" if at.startswith("sortby") else "/stac/queryables"
+        meant = f" Did you mean {' or '.join(close)}?" if close else f" {listed} lists what may be asked for."
         return Problem(
             400, "unknown-property", f"{at}: no item that you see has the property {name!r}.{meant}",
             at=at, property=name, suggestions=close,

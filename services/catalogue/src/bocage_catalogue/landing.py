@@ -10,6 +10,7 @@ from bocage_catalogue import language, present
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows, seen_collections
+from bocage_catalogue.export_formats import NDJSON
 from bocage_catalogue.language import say
 from bocage_catalogue.present import GEOJSON, JSON, Document, Link, link, stac
 
@@ -70,6 +71,8 @@ def _links(base: str, tongue: str) -> list[Link]:
         titled(present.SORTABLES, stac(base, "sortables"), _SCHEMA, "Sortables", method="GET"),
         titled("aggregate", stac(base, "aggregate"), JSON, "Aggregate", method="GET"),
         titled("aggregations", stac(base, "aggregations"), JSON, "Aggregations", method="GET"),
+        titled("export", stac(base, "export"), NDJSON.media_type, "All items of a search", method="GET"),
+        titled("changes", stac(base, "changes"), JSON, "Changes", method="GET"),
         titled("service-desc", f"{base}/openapi.json", _OPENAPI, "OpenAPI", hreflang="en"),
         titled("service-doc", f"{base}/docs", "text/html", "Documentation of the API", hreflang="en"),
     ]

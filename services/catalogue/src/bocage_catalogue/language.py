@@ -47,6 +47,7 @@ _IN_FRENCH = {
     "Sortables": "Propriétés de tri",
     "Aggregate": "Agrégation",
     "Aggregations": "Agrégations",
+    "All items of a search": "Tous les objets d’une recherche",
     "Changes": "Changements",
     "Items": "Objets",
     "OpenAPI": "OpenAPI",

@@ -88,7 +88,9 @@ async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Respo
     if collection_id not in rows or not rows[collection_id].visible:
         raise not_found(f"Collection {collection_id}")
     own = stac(identity.public_base, "collections", collection_id)
-    given = kwargs | {"collections": [collection_id]}
+    # pystac-client names the collection here too.
+    named = kwargs.get("collections")
+    given = kwargs | {"collections": [collection_id] if named is None or collection_id in named.split(",") else []}
     search, look = from_parameters(given), look_of_parameters(given)
     return await found_items(request, rows, search, look, own + "/items", link("parent", own), link("collection", own))
 
