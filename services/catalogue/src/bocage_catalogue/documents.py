@@ -27,6 +27,8 @@ Document = dict[str, Any]
 STAC_VERSION = "1.1.0"
 # What stores, lays out and reads an object descends into it.
 DEEPEST = 64
+# A page holds a hundred items in memory, for each of those that read it.
+MOST_BYTES = 2 * 1024 * 1024
 # Members, what they are, and what they hold.
 _SHAPE: tuple[tuple[str, type, type | None], ...] = (
     ("properties", dict, None),
