@@ -71,3 +71,11 @@ def test_a_patch_that_nests_an_item_without_end_is_refused(catalogue: Any) -> No
 def test_items_have_a_size_that_a_page_of_them_fits_into_memory(catalogue: Any) -> None:
     refused = catalogue.researcher.post(ITEMS, json=catalogue.item("vast", text="x" * 2 * 1024 * 1024))
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid-object")
+
+
+def test_fields_without_end_are_refused(catalogue: Any) -> None:
+    names = [f"properties.a{n}" for n in range(201)]
+    for fields in ({"include": names}, {"exclude": names}, {"include": ["a." * 300]}):
+        refused = catalogue.anonymous.post("/stac/search", json={"fields": fields})
+        assert refused.status_code == 400, refused.text
+    assert catalogue.anonymous.get("/stac/search", params={"fields": ",".join(names)}).status_code == 400
