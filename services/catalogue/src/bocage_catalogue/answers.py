@@ -42,7 +42,7 @@ def link_header(links: Iterable[Mapping[str, Any]]) -> str:
     """The header Link (RFC 8288) of a document's links: those that GET follows, as far as there is room."""
     made, room = list[str](), _LONGEST_HEADER
     for link in links:
-        rel, href = link.get("rel"), str(link.get("href"))
+        rel, href = str(link.get("rel")), str(link.get("href"))
         if rel not in _IN_HEADER or link.get("method", "GET") != "GET" or len(href) > _LONGEST_LINK:
             continue
         if not (href.isascii() and href.isprintable()) or "<" in href or ">" in href:

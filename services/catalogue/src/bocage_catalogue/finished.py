@@ -23,7 +23,7 @@ from bocage_catalogue import ordering, places, present, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.counting import counted
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -119,11 +119,13 @@ async def keep_finishing(database: Database) -> None:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
+                await connection.execute("lock table pgstac.items in access share mode")
                 await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
                     # Who loads in bulk goes first: until then items are laid out when they are read.
                     pause = _PAUSE_BESIDE_LOADS if database.loading else 0
-        except (Problem, Contended) as error:
+        except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
             pause = _PAUSE_AFTER_FAILURE
@@ -236,7 +238,8 @@ def _statement(
 ) -> str:
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     sql = [key.sql(arguments) for key in keys]
-    columns = ", ".join([_COLUMNS, *(f"{expression} as k{n}" for n, expression in enumerate(sql))])
+    told = (key.told(expression) for key, expression in zip(keys, sql, strict=True))
+    columns = ", ".join([_COLUMNS, *(f"{expression} as k{n}" for n, expression in enumerate(told))])
     values, backwards = (place.values, place.backwards) if place else (None, False)
     parts = [
         f"select {columns} from catalogue.finished_item f where {seen} and {condition} and {beyond}"  # noqa: S608
