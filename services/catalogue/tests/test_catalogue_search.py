@@ -223,7 +223,8 @@ MERCATOR = "http://www.opengis.net/def/crs/EPSG/0/3857"
         {"filter": equals("id", "x"), "filter-lang": "cql-json"},
         {"filter": equals("id", "x"), "filter-crs": MERCATOR}, {"query": {"id": 5}}, {"query": {"id": {"like": "x"}}},
         {"sortby": "id"}, {"sortby": [{"field": "id", "direction": "up"}]}, {"token": "next:x"},
-        {"collections": "a\0"}, {"ids": {"a": 1}}, {"query": {"gsd": {"lt": "many"}}}, {"token": "next:W10"}, {"token": 3}, {"q": [1]}, {"q": "x," * 100},
+        {"collections": "a\0"}, {"ids": {"a": 1}}, {"query": {"gsd": {"lt": "many"}}}, {"token": "next:W10"},
+        {"token": 3}, {"q": [1]}, {"q": "x," * 100},
     ],
     ids=str,
 )  # fmt: skip

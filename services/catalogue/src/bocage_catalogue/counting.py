@@ -41,6 +41,14 @@ class Beside:
     """Whether the sample was looked at for hits from one end of the period to the other."""
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found beside a page that is full."""
+
+    hits: int
+    among: int | None
+
+
 def beside(identity: Identity, unseen: list[str], search: Search, known: Known, arguments: Arguments) -> Beside | None:
     """The sums when only collections are asked for, a sample where indexes tell; else None."""
     if search == Search(collections=search.collections, sortby=search.sortby):

@@ -355,7 +355,7 @@ class Compiler:
             raise refused(at, "a condition is needed here: an object with op and args")
         operator, arguments = node["op"].lower(), node.get("args")
         if operator not in OPERATORS:
-            close = get_close_matches(operator, OPERATORS, 1)
+            close = get_close_matches(operator[:60], OPERATORS, 1)
             meant = f"; perhaps {close[0]} was meant" if close else ""
             raise refused(at, f"the operator {node['op'][:60]!r} is not known here{meant}")
         if not isinstance(arguments, list):

@@ -22,7 +22,7 @@ from bocage_kit.problems import Problem
 from bocage_catalogue import counting, ordering, places, present, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -118,11 +118,13 @@ async def keep_finishing(database: Database) -> None:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
+                await connection.execute("lock table pgstac.items in access share mode")
                 await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
                     # Who loads in bulk goes first: until then items are laid out when they are read.
                     pause = _PAUSE_BESIDE_LOADS if database.loading else 0
-        except (Problem, Contended) as error:
+        except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
             pause = _PAUSE_AFTER_FAILURE
@@ -248,9 +250,10 @@ def _statement(
 ) -> str:
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     sql = [key.sql(arguments) for key in keys]
-    placed = ", ".join(f"{expression} as k{n}" for n, expression in enumerate(sql))
+    told = [key.told(expression) for key, expression in zip(keys, sql, strict=True)]
     # The rows themselves, of those alone that are on the page, unless these are so many that they come in pieces.
-    columns = f"{_COLUMNS}, {placed}" if most > _PIECE else f"f.collection, f.id, {placed}"
+    columns = _COLUMNS if most > _PIECE else "f.collection, f.id"
+    columns = ", ".join([columns, *(f"{x} as k{n}" for n, x in enumerate(told if most > _PIECE else sql))])
     values, backwards = (place.values, place.backwards) if place else (None, False)
     parts = [
         f"select {columns} from catalogue.finished_item f where {seen} and {condition} and {beyond}"  # noqa: S608
@@ -261,9 +264,11 @@ def _statement(
     if most > _PIECE:
         return found
     names = [f"h.k{n}" for n in range(len(keys))]
+    placed = list(zip(keys, names, strict=True))
     order = ordering.order(keys, names, backwards=backwards, first_has_value=False)
     return (
-        f"select {_COLUMNS}, {', '.join(names)} from ({found}) h"  # noqa: S608
+        f"select {_COLUMNS}, {', '.join(f'{key.told(name)} as k{n}' for n, (key, name) in enumerate(placed))}"  # noqa: S608
+        f" from ({found}) h"
         f" join catalogue.finished_item f on f.id = h.id and f.collection = h.collection order by {order}"
     )
 

@@ -34,14 +34,20 @@ create index finished_item_sample on finished_item (datetime desc)
 -- than that has ended before it.
 alter table finished_collection add column longest interval;
 
+create function longest(since timestamptz, until timestamptz) returns interval
+language sql immutable parallel safe
+return case
+    when not (isfinite(since) and isfinite(until)) then interval '100000 years'
+    else make_interval(secs => power(2, ceil(log(2, greatest(extract(epoch from until - since), 1))))::double precision)
+end;
+
 create function note_longest() returns trigger
 language plpgsql security definer set search_path = catalogue, public as $$
 declare
-    seconds constant double precision := extract(epoch from new.end_datetime - new.datetime);
-    step constant interval := make_interval(secs => power(2, ceil(log(2, seconds::numeric)))::double precision);
+    lasting constant interval := longest(new.datetime, new.end_datetime);
 begin
-    update finished_collection set longest = step
-    where id = new.collection and (longest is null or extract(epoch from longest) < seconds);
+    update finished_collection c set longest = lasting
+    where c.id = new.collection and (c.longest is null or c.longest < lasting);
     return null;
 end
 $$;
@@ -51,9 +57,9 @@ grant execute on function note_longest to pgstac_admin;
 create trigger note_longest after insert or update of datetime, end_datetime on finished_item
 for each row when (new.end_datetime > new.datetime) execute function note_longest();
 
-update finished_collection c set longest = make_interval(secs => 2 * d.seconds)
+update finished_collection c set longest = d.lasting
 from (
-    select collection, max(extract(epoch from end_datetime - datetime))::double precision as seconds
+    select collection, max(longest(datetime, end_datetime)) as lasting
     from finished_item where end_datetime > datetime group by collection
 ) d where d.collection = c.id;
 
