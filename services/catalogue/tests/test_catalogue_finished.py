@@ -35,7 +35,8 @@ ASTRAY = """
 select i.collection, i.id from pgstac.items i
 cross join lateral catalogue.entered(i) e cross join lateral catalogue.laid(i) l
 left join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
-where (to_jsonb(e) || to_jsonb(l)) - 'revision' is distinct from to_jsonb(f) - 'revision'
+where (to_jsonb(e) || to_jsonb(l)) - '{revision,outline,outlined,lent,cloud_cover}'::text[]
+    is distinct from to_jsonb(f) - '{revision,outline,outlined,lent,cloud_cover}'::text[]
 union all
 select f.collection, f.id from catalogue.finished_item f
 where not exists (select from pgstac.items i where i.collection = f.collection and i.id = f.id)

@@ -42,7 +42,10 @@ class Key:
 
     def told(self, expression: str) -> str:
         """Its value as Python can hold it: what is loaded past the API may lie in other ages."""
-        return f"least(greatest({expression}, {FIRST}), {LAST})" if self.kind == MOMENT else expression
+        if self.kind != MOMENT:
+            return expression
+        # Of nothing and a bound, the bound would be taken.
+        return f"case when {expression} is not null then least(greatest({expression}, {FIRST}), {LAST}) end"
 
 
 def keys(sortby: Sequence[SortKey], known: Known, chosen: Sequence[str] = ()) -> tuple[Key, ...]:
