@@ -144,7 +144,7 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
 def _numbered(node: dict[str, Any], known: Known) -> dict[str, Any]:
     """A condition of the query extension; of what is a number and nothing else, numbers may be written as text."""
     subject, value = node["args"]
-    if node["op"] == "like" or known.kinds.get(plain(subject["property"])) != {NUMBER}:
+    if node["op"] == "like" or known.kinds.get(plain(subject["property"])) != frozenset((NUMBER,)):
         return node
     read = [_number(one) for one in value] if isinstance(value, list) else _number(value)
     return {**node, "args": [subject, read]}
