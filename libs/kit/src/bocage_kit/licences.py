@@ -139,13 +139,16 @@ def licences_of(
 ) -> tuple[str, ...]:
     """The licences that hold: the asset's own, else the item's, else the collection's.
 
-    Without the field, the STAC `license` counts; without that, the object is under a licence nobody holds.
+    Without the field, the STAC `license` counts; without that, the object is under a licence nobody holds. So it is
+    when the field, loaded past the API, is no list of ids.
     """
     for holder in (asset, (item or {}).get("properties"), collection):
-        if not holder:
+        if not holder or not isinstance(holder, Mapping):
             continue
         if (declared := holder.get(LICENCES_FIELD)) is not None:
-            return tuple(declared)
+            if isinstance(declared, list | tuple) and all(isinstance(name, str) for name in declared):
+                return tuple(declared)
+            break
         if isinstance(stated := holder.get("license"), str) and stated != "other":
             return (normalised(stated),)
     return ("LicenseRef-undeclared",)
@@ -153,5 +156,7 @@ def licences_of(
 
 def item_licences(collection: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, ...]:
     """The union over an item's assets: what a rendering of all of it needs."""
-    found = {x for asset in (item.get("assets") or {}).values() for x in licences_of(collection, item, asset)}
+    assets = item.get("assets")
+    holders = assets.values() if isinstance(assets, Mapping) else ()
+    found = {x for asset in holders for x in licences_of(collection, item, asset)}
     return tuple(sorted(found or set(licences_of(collection, item))))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bocage_kit import problems
@@ -107,6 +108,23 @@ class IdentityMiddleware:
                     "subject": identity.subject,
                 },
             )
+
+
+class Fronted(FastAPI):
+    """An application whose own middlewares stand before the framework's layers: what one of them answers passes none.
+
+    The framework's answer to an error of ours is left out: `IdentityMiddleware`, the first of them, has one.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        front, self.user_middleware = self.user_middleware, []
+        stack: ASGIApp = super().build_middleware_stack()
+        assert isinstance(stack, ServerErrorMiddleware)
+        stack = stack.app
+        for layer in reversed(front):
+            stack = layer.cls(stack, *layer.args, **layer.kwargs)
+        self.user_middleware = front
+        return stack
 
 
 Health = Callable[[], Awaitable[dict[str, object]]]

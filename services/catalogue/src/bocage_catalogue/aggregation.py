@@ -15,6 +15,7 @@ from bocage_kit.identity import Identity
 from bocage_catalogue import finished, tallies
 from bocage_catalogue.conditions import Arguments, Search, visible, where
 from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.ordering import FIRST, LAST
 from bocage_catalogue.present import Document
 from bocage_catalogue.refusals import refused
 from bocage_catalogue.tallies import Counts
@@ -124,7 +125,7 @@ async def _edge(
     arguments = Arguments()
     begin = datetime(month.year, month.month, 1, tzinfo=UTC)
     sql = f"""
-        select {which}(f.datetime) from catalogue.finished_item f
+        select {which}(least(greatest(f.datetime, {FIRST}), {LAST})) from catalogue.finished_item f
         where {visible(identity, (), arguments)} and f.collection = any({arguments.add(list(among), "text[]")})
             and f.datetime >= {arguments.add(begin, "timestamptz")}
             and f.datetime < {arguments.add(begin, "timestamptz")} + interval '31 days'"""  # noqa: S608
@@ -167,7 +168,8 @@ async def _counted(
             select {which} as which, {key} as key, count(*) as items, min(moment) as first, max(moment) as last
             from (
                 -- The offset keeps the properties from being unpacked for each of their uses.
-                select f.collection, f.datetime, f.geometry, f.content -> 'properties' as properties
+                select f.collection, least(greatest(f.datetime, {FIRST}), {LAST}) as datetime, f.geometry,
+                    f.content -> 'properties' as properties
                 from catalogue.finished_item f
                 where {visible(identity, unseen, arguments)} and {where(search, known, arguments)} offset 0
             ) hit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ _IN_HEADER = frozenset(
         "http://www.opengis.net/def/rel/ogc/1.0/sortables",
     )
 )
+_QUOTABLE = re.compile(r"[\x20!\x23-\x5b\x5d-\x7e]{1,200}")
 # Servers and proxies take some eight kilobytes of headers in all.
 _LONGEST_LINK, _LONGEST_HEADER = 2000, 4000
 
@@ -41,14 +43,16 @@ def link_header(links: Iterable[Mapping[str, Any]]) -> str:
     """The header Link (RFC 8288) of a document's links: those that GET follows, as far as there is room."""
     made, room = list[str](), _LONGEST_HEADER
     for link in links:
-        rel, href = link.get("rel"), str(link.get("href"))
+        rel, href = str(link.get("rel")), str(link.get("href"))
         if rel not in _IN_HEADER or link.get("method", "GET") != "GET" or len(href) > _LONGEST_LINK:
             continue
         if not (href.isascii() and href.isprintable()) or "<" in href or ">" in href:
             continue
-        text = f'<{href}>; rel="{rel}"; type="{link.get("type", JSON)}"'
-        if "hreflang" in link:
-            text += f'; hreflang="{link["hreflang"]}"'
+        text = f'<{href}>; rel="{rel}"'
+        for name, value in (("type", link.get("type", JSON)), ("hreflang", link.get("hreflang"))):
+            # Whoever wrote the object wrote these too: what a header can't hold, or would end it, is left out.
+            if isinstance(value, str) and _QUOTABLE.fullmatch(value):
+                text += f'; {name}="{value}"'
         room -= len(text) + 2
         if room < 0:
             break

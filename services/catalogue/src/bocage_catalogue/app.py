@@ -11,7 +11,7 @@ from typing import Any, cast
 from bocage_kit.database import wait_until_ready
 from bocage_kit.problems import Problem
 from bocage_kit.problems import response as problem_response
-from bocage_kit.service import equip
+from bocage_kit.service import Fronted, equip
 from bocage_kit.settings import ServiceSettings
 from bocage_kit.store import LocalStore
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -113,7 +113,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         well = database is not None and await cast(Database, database).answers()
         return {"status": "ok" if well else "failing", "database": "ok" if well else "failing"}
 
-    app = FastAPI(
+    app = Fronted(
         title=TITLE,
         version=version("bocage-catalogue"),
         description=DESCRIPTION,

@@ -13,7 +13,7 @@ from stac_fastapi.pgstac.types.search import PgstacSearch
 
 from bocage_catalogue import areas, cql2_nodes, cql2_text, moments
 from bocage_catalogue.conditions import Part, Search, SortKey
-from bocage_catalogue.fields import DEFAULT
+from bocage_catalogue.fields import DEFAULT, excluded
 
 _COMPARISONS = {"eq": "=", "neq": "<>", "ne": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
@@ -22,6 +22,7 @@ _LANGUAGES = ("cql2-text", "cql2-json")
 MOST_ITEMS, LIMIT = 10_000, 10
 MOST_COLLECTIONS, MOST_IDS, MOST_TERMS, MOST_KEYS = 1000, 10_000, 20, 8
 _LONGEST_TERM = 200
+MOST_FIELDS, _LONGEST_NAME = 200, 400
 
 
 class SearchBody(PgstacSearch):
@@ -125,10 +126,13 @@ def look_of_body(body: Mapping[str, Any]) -> Look:
         names = fields.get(side) or []
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise invalid(f"fields.{side} must be a list of names.")
+        if len(names) > MOST_FIELDS or any(len(name) > _LONGEST_NAME for name in names):
+            raise invalid(f"fields.{side} names at most {MOST_FIELDS} members, by {_LONGEST_NAME} characters at most.")
         chosen.append(frozenset(names) - {""})
     if chosen[1] and not chosen[0] and "include" in fields:
         chosen[0] = DEFAULT - chosen[1]  # asked for by name, and left empty
-    return Look(min(limit or LIMIT, MOST_ITEMS), token or None, chosen[0], chosen[1], bool(explain))
+    exclude = excluded(chosen[0], chosen[1])
+    return Look(min(limit or LIMIT, MOST_ITEMS), token or None, chosen[0], exclude, bool(explain))
 
 
 def _names(body: Mapping[str, Any], member: str, most: int) -> tuple[str, ...] | None:

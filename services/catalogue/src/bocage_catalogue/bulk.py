@@ -81,9 +81,9 @@ class Batch:
             result: Document = {"index": index, "id": name if isinstance(name, str) else None}
             self.results.append(result)
             try:
-                if name in seen:
-                    raise documents.bad("The same id occurs before in this body.")
                 if isinstance(name, str):
+                    if name in seen:
+                        raise documents.bad("The same id occurs before in this body.")
                     seen.add(name)
                 before = self._before(name, known)
                 made = self.acceptance.item(self.collection, Body(body, self.nulls), before)

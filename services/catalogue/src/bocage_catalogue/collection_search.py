@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Annotated, Any
 
 import attr
@@ -97,7 +98,12 @@ async def collection_rows(database: Database, identity: Identity) -> dict[str, C
     """All collections with what the caller may know of them: one statement."""
     async with database.reading() as connection:
         rows = await connection.fetch(COLLECTIONS_SQL, *collections_arguments(identity))
-    return {row["id"]: CollectionRow(row["title"], row["rights"], row["visible"], row["revision"]) for row in rows}
+    return {
+        row["id"]: CollectionRow(
+            row["title"], row["rights"], row["visible"], row["revision"], row["longest"] or timedelta(0)
+        )
+        for row in rows
+    }
 
 
 async def seen_collections(
@@ -106,6 +112,7 @@ async def seen_collections(
     """The collections that the caller sees, by id unless the search says otherwise, and how many there are."""
     async with database.reading() as connection:
         arguments = Arguments(*collections_arguments(identity))
+        arguments.outlined = False
         sql = _SEEN
         if search is not None and search != Search():
             sql = _page(search, await _known(connection, identity, search), arguments)

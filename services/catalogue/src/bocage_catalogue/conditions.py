@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,6 @@ __all__ = [
     "eyes",
     "properties",
     "visible",
-    "visible_apart",
     "where",
 ]
 
@@ -64,6 +64,8 @@ class Search:
     sortby: tuple[SortKey, ...] = ()
     # Geometries are related the slow way, which fails on none: after a statement failed on one.
     careful: bool = False
+    # How long what is looked for lasts at most, as far as that is known.
+    longest: timedelta | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,10 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
             sides.append(f"f.datetime <= {arguments.add(end, 'timestamptz')}")
         if start is not None:
             sides.append(f"f.end_datetime >= {arguments.add(start, 'timestamptz')}")
+            with suppress(OverflowError):
+                if search.longest is not None:
+                    # It follows, and an index finds it.
+                    sides.append(f"f.datetime >= {arguments.add(start - search.longest, 'timestamptz')}")
         yield Clause("datetime", "datetime", " and ".join(sides))
     if search.terms:
         asked = arguments.add(list(search.terms), "text[]")
@@ -181,7 +187,9 @@ def _theirs(identity: Identity, arguments: Arguments) -> str | None:
     _, person, organisation, names = eyes(identity)
     if person is None:
         return None
-    found = f"f.owner = {arguments.add(person, 'text')} or f.shared && {arguments.add(names, 'text[]')}"
+    # Few are lent: their rows are looked at.
+    lent = f"(f.lent and catalogue.lent_to(f.collection, f.id, {arguments.add(names, 'text[]')}))"
+    found = f"f.owner = {arguments.add(person, 'text')} or {lent}"
     if organisation is not None:
         found += f" or (f.audience = 'organisation' and f.organisation = {arguments.add(organisation, 'text')})"
     return found
@@ -199,14 +207,3 @@ def visible(identity: Identity, unseen: Iterable[str], arguments: Arguments) -> 
     theirs = _theirs(identity, arguments)
     public = "f.audience = 'public'"
     return (public if theirs is None else f"({public} or {theirs})") + _outside(unseen, arguments)
-
-
-def visible_apart(identity: Identity, unseen: Iterable[str], arguments: Arguments) -> list[str]:
-    """The same in parts that have no item in common, the largest first."""
-    if sees_everything(identity):
-        return ["true" + _outside(unseen, arguments)]
-    outside, theirs = _outside(unseen, arguments), _theirs(identity, arguments)
-    parts = ["f.audience = 'public'"]
-    if theirs is not None:
-        parts.append(f"f.audience <> 'public' and ({theirs})")
-    return [part + outside for part in parts]

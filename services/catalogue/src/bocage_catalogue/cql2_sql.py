@@ -167,7 +167,7 @@ class Compiler:
             )
             return f"(not ({found}))" if operator == "s_disjoint" else f"({found})"
         left, right = (self._whole(node, f"{at}.args[{n}]") for n, node in enumerate(arguments))
-        return f"({left} operator(public.&&) {right} and catalogue.related('{operator}', {left}, {right}))"
+        return f"({self._arguments.near(left, right)} and catalogue.related('{operator}', {left}, {right}))"
 
     def _arrays(self, operator: str, arguments: list[Any], at: str, depth: int) -> str:
         self._count(arguments, 2, operator, at)
@@ -355,7 +355,7 @@ class Compiler:
             raise refused(at, "a condition is needed here: an object with op and args")
         operator, arguments = node["op"].lower(), node.get("args")
         if operator not in OPERATORS:
-            close = get_close_matches(operator, OPERATORS, 1)
+            close = get_close_matches(operator[:60], OPERATORS, 1)
             meant = f"; perhaps {close[0]} was meant" if close else ""
             raise refused(at, f"the operator {node['op'][:60]!r} is not known here{meant}")
         if not isinstance(arguments, list):

@@ -28,6 +28,8 @@ STAC_VERSION = "1.1.0"
 _OLDER = re.compile(r"1\.0\.[0-9]")
 # What stores, lays out and reads an object descends into it.
 DEEPEST = 64
+# A page holds a hundred items in memory, for each of those that read it.
+MOST_BYTES = 2 * 1024 * 1024
 # Members, what they are, and what they hold.
 _SHAPE: tuple[tuple[str, type, type | None], ...] = (
     ("properties", dict, None),

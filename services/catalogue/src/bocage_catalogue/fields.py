@@ -19,16 +19,24 @@ DEFAULT = frozenset(
 )
 
 
+def excluded(include: Collection[str], exclude: Collection[str]) -> frozenset[str]:
+    """What is excluded indeed: what is included by name stays."""
+    kept = set(include)
+    for path in include:
+        names = path.split(".")
+        kept |= {".".join(names[:n]) for n in range(1, len(names))}
+    return frozenset(exclude) - kept
+
+
 def chosen(document: Document, include: Collection[str], exclude: Collection[str], always: Collection[str]) -> Document:
-    """A document with what is included, or all, but for what is excluded; what is included of it by name stays."""
+    """A document with what is included, or all, but for what is `excluded`."""
     made = document
     if include:
         made = {}
         for path in (*always, *include):
             _take(document, path.split("."), made)
     for path in exclude:
-        if path not in include and not any(kept.startswith(f"{path}.") for kept in include):
-            made = _without(made, path.split("."))
+        made = _without(made, path.split("."))
     return made
 
 

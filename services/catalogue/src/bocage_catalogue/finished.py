@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -19,11 +19,10 @@ from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
 
-from bocage_catalogue import ordering, places, present, registry
+from bocage_catalogue import counting, ordering, places, present, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
-from bocage_catalogue.counting import counted
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -45,7 +44,7 @@ _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audienc
     case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
 _AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
-_PIECE = 100
+_PIECE = 101
 MOST_BYTES = 16 * 1024 * 1024
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
@@ -119,11 +118,13 @@ async def keep_finishing(database: Database) -> None:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
+                await connection.execute("lock table pgstac.items in access share mode")
                 await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
                     # Who loads in bulk goes first: until then items are laid out when they are read.
                     pause = _PAUSE_BESIDE_LOADS if database.loading else 0
-        except (Problem, Contended) as error:
+        except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
             pause = _PAUSE_AFTER_FAILURE
@@ -181,6 +182,8 @@ async def _page(
     explain: bool = False,
 ) -> Page:
     unseen = [name for name, row in rows.items() if not row.visible]
+    holders = rows.keys() if search.collections is None else search.collections
+    search = replace(search, longest=max((rows[name].longest for name in holders if name in rows), default=None))
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)
         asked = _fingerprint(identity, search)
@@ -191,6 +194,16 @@ async def _page(
         backwards = place is not None and place.backwards
         arguments = Arguments()
         sql = _statement(identity, unseen, search, known, keys, place, most + 1, arguments)
+        aside = None
+        if place is None and most < _PIECE:
+            aside = counting.beside(identity, unseen, search, known, arguments)
+        if aside is not None:
+            # Neither is looked for unless the page is full.
+            sql = (
+                f"with page as materialized ({sql}), aside as materialized ({aside.sql}) select *,"  # noqa: S608
+                f" case when (select count(*) from page) > {most} then (select hits from aside) end as hits,"
+                f" case when (select count(*) from page) > {most} then (select among from aside) end as among from page"
+            )
         found, cut = await _fetched(connection, sql, arguments, most)
         more = cut or len(found) > most
         found = found[:most]
@@ -200,7 +213,8 @@ async def _page(
         if place is None and not more:
             matched = Matched(len(found))
         elif matched is None:
-            matched = await counted(connection, identity, unseen, search, known)
+            beside = counting.Found(found[0]["hits"], found[0]["among"]) if aside is not None else None
+            matched = await counting.counted(connection, identity, unseen, search, known, beside)
         told = await explained(connection, identity, unseen, search, known) if explain else None
 
     def linked(row: Row, *, back: bool) -> str:
@@ -236,14 +250,27 @@ def _statement(
 ) -> str:
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     sql = [key.sql(arguments) for key in keys]
-    columns = ", ".join([_COLUMNS, *(f"{expression} as k{n}" for n, expression in enumerate(sql))])
+    told = [key.told(expression) for key, expression in zip(keys, sql, strict=True)]
+    # The rows themselves, of those alone that are on the page, unless these are so many that they come in pieces.
+    columns = _COLUMNS if most > _PIECE else "f.collection, f.id"
+    columns = ", ".join([columns, *(f"{x} as k{n}" for n, x in enumerate(told if most > _PIECE else sql))])
     values, backwards = (place.values, place.backwards) if place else (None, False)
     parts = [
         f"select {columns} from catalogue.finished_item f where {seen} and {condition} and {beyond}"  # noqa: S608
         f" order by {order} limit {most}"
         for beyond, order in ordering.parts(keys, sql, values, arguments, backwards=backwards)
     ]
-    return parts[0] if len(parts) == 1 else f"{' union all '.join(f'({part})' for part in parts)} limit {most}"
+    found = parts[0] if len(parts) == 1 else f"{' union all '.join(f'({part})' for part in parts)} limit {most}"
+    if most > _PIECE:
+        return found
+    names = [f"h.k{n}" for n in range(len(keys))]
+    placed = list(zip(keys, names, strict=True))
+    order = ordering.order(keys, names, backwards=backwards, first_has_value=False)
+    return (
+        f"select {_COLUMNS}, {', '.join(f'{key.told(name)} as k{n}' for n, (key, name) in enumerate(placed))}"  # noqa: S608
+        f" from ({found}) h"
+        f" join catalogue.finished_item f on f.id = h.id and f.collection = h.collection order by {order}"
+    )
 
 
 async def _fetched(connection: Connection, sql: str, arguments: Arguments, most: int) -> tuple[list[Row], bool]:

@@ -52,6 +52,8 @@ def reading(name: str, kind: str, arguments: Arguments) -> str:
     """The property as `kind`; `f` is the finished item."""
     if name in COLUMNS:
         return COLUMNS[name][1]
+    if kind == NUMBER and arguments.outlined and name == "eo:cloud_cover":
+        return "f.cloud_cover"
     return f"catalogue.{_READERS[kind]}(f.content, {arguments.add(name, 'text')})"
 
 

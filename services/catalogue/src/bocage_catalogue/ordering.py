@@ -19,6 +19,7 @@ from bocage_catalogue.refusals import refused
 # Longer texts are sorted by their beginning, so that places in the order stay small.
 _LONGEST = 200
 _TYPES = {MOMENT: "timestamptz", NUMBER: "numeric", TEXT: "text", BOOLEAN: "boolean"}
+FIRST, LAST = "'0001-01-01T00:00:00Z'::timestamptz", "'9999-12-31T23:59:59.999999Z'::timestamptz"
 DEFAULT = (SortKey("datetime", descending=True),)
 
 
@@ -38,6 +39,10 @@ class Key:
     def sql(self, arguments: Arguments) -> str:
         found = reading(self.name, self.kind, arguments)
         return found if self.always or self.kind != TEXT else f"left({found}, {_LONGEST})"
+
+    def told(self, expression: str) -> str:
+        """Its value as Python can hold it: what is loaded past the API may lie in other ages."""
+        return f"least(greatest({expression}, {FIRST}), {LAST})" if self.kind == MOMENT else expression
 
 
 def keys(sortby: Sequence[SortKey], known: Known, chosen: Sequence[str] = ()) -> tuple[Key, ...]:

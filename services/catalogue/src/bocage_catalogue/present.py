@@ -84,9 +84,21 @@ def public_href(base: str, href: str) -> str:
 def _stored_links(base: str, links: Any) -> list[Link]:
     return [
         {**stored, "href": public_href(base, str(stored.get("href", "")))}
-        for stored in links or ()
-        if isinstance(stored, dict) and stored.get("rel") not in SERVER_RELATIONS
+        for stored in (links if isinstance(links, list) else ())
+        if isinstance(stored, dict) and str(stored.get("rel")) not in SERVER_RELATIONS
     ]
+
+
+# What is loaded past the API may be anything, and one odd object must not take the page with it.
+
+
+def _members(value: Any) -> Document:
+    return value if isinstance(value, dict) else {}
+
+
+def _extensions(document: Mapping[str, Any]) -> list[Any]:
+    declared = document.get("stac_extensions")
+    return list(declared) if isinstance(declared, list) else []
 
 
 def licence_links(base: str, licences: Iterable[str]) -> list[Link]:
@@ -113,9 +125,9 @@ def storage_scheme(base: str) -> Document:
 
 def stores(document: Mapping[str, Any], holder: Mapping[str, Any]) -> bool:
     """Whether an object says itself how its files are stored: then nothing is added."""
-    return any("/storage/v" in str(name) for name in document.get("stac_extensions") or ()) or any(
+    return any("/storage/v" in str(name) for name in _extensions(document)) or any(
         name.startswith("storage:")
-        for member in (holder, *(document.get("assets") or {}).values())
+        for member in (holder, *_members(document.get("assets")).values())
         if isinstance(member, dict)
         for name in member
     )
@@ -140,7 +152,7 @@ def without_epsg(holder: Document) -> bool:
 
 def declare(document: Document, *, add: str, instead_of: str | None = None) -> None:
     """Put `add` into `stac_extensions`, in the place of another or at the end."""
-    declared = list(document.get("stac_extensions") or [])
+    declared = _extensions(document)
     if add in declared:
         return
     if instead_of is not None:
@@ -166,7 +178,7 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
     """An item as `identity` sees it; `collection` says under which licences its collection is."""
     base, name, holder = identity.public_base, str(stored["id"]), str(stored["collection"])
     made = dict(stored)
-    properties = dict(made.get("properties") or {})
+    properties = dict(_members(made.get("properties")))
     made["properties"] = properties
     # pgSTAC drops members that are null; this one STAC asks for.
     properties.setdefault("datetime", None)
@@ -177,21 +189,26 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
     epsg = with_epsg(properties)
     gated, stores_itself = False, stores(stored, properties)
     assets: dict[str, Any] = {}
-    for key, asset in (stored.get("assets") or {}).items():
+    for key, asset in _members(stored.get("assets")).items():
+        if not isinstance(asset, dict):
+            assets[key] = asset
+            continue
         shown = dict(asset)
         epsg |= with_epsg(shown)
         if is_stored(str(shown.get("href", ""))):
             if not internal:
                 shown["href"] = asset_url(base, holder, name, key)
             if is_gated(identity, licences_of(collection, stored, asset), properties.get(AUDIENCE_FIELD)):
-                shown["auth:refs"] = [*(r for r in shown.get("auth:refs", ()) if r != SCHEME_NAME), SCHEME_NAME]
+                refs = shown.get("auth:refs")
+                others = [r for r in refs if r != SCHEME_NAME] if isinstance(refs, list) else []
+                shown["auth:refs"] = [*others, SCHEME_NAME]
                 if not stores_itself:
                     shown["storage:refs"] = [STORAGE_NAME]
                 gated = True
         assets[key] = shown
     made["assets"] = assets
     if gated:
-        properties["auth:schemes"] = {**properties.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
+        properties["auth:schemes"] = {**_members(properties.get("auth:schemes")), SCHEME_NAME: dict(API_KEY)}
         declare(made, add=AUTHENTICATION)
         if not stores_itself:
             properties["storage:schemes"] = {STORAGE_NAME: storage_scheme(base)}
@@ -217,7 +234,7 @@ def collection(stored: Document, identity: Identity, tongue: str = "en") -> Docu
     made = dict(stored)
     licences = licences_of(stored)
     if is_gated(identity, licences, stored.get(AUDIENCE_FIELD)):
-        made["auth:schemes"] = {**made.get("auth:schemes", {}), SCHEME_NAME: dict(API_KEY)}
+        made["auth:schemes"] = {**_members(made.get("auth:schemes")), SCHEME_NAME: dict(API_KEY)}
         declare(made, add=AUTHENTICATION)
     if (accepted := terms_accepted(identity, licences)) is not None:
         made[TERMS_FIELD] = accepted

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+_GEOMETRY = "f.geometry"
+
 
 class Arguments:
     """Collects them in order; each is known in the statement by its number and its type."""
 
     def __init__(self, *given: Any) -> None:
         self.careful = False
+        # Whether `f` is an item, of which there is an outline to look at first.
+        self.outlined = True
         self.values: list[Any] = list(given)
         self.areas: list[tuple[str, str]] = []
 
     def meet(self, one: str, other: str) -> str:
         """Whether two geometries meet; carefully, when there are such as the fast way fails on."""
         if self.careful:
-            return f"({one} operator(public.&&) {other} and catalogue.related('s_intersects', {one}, {other}))"
-        return f"public.st_intersects({one}, {other})"
+            return f"({self.near(one, other)} and catalogue.related('s_intersects', {one}, {other}))"
+        if one != _GEOMETRY or not self.outlined:
+            return f"public.st_intersects({one}, {other})"
+        return (
+            f"({self.near(one, other)} and case when f.outlined"
+            f" then catalogue.shape_meets(f.collection, f.id, {other}) else catalogue.meets(f.outline, {other}) end)"
+        )
+
+    def near(self, one: str, other: str) -> str:
+        """Whether the boxes of two geometries meet: what an index tells."""
+        found = "f.outline" if one == _GEOMETRY and self.outlined else one
+        return f"{found} operator(public.&&) {other}"
 
     def box(self, west: float, south: float, east: float, north: float) -> str:
         """A box that has width and height."""

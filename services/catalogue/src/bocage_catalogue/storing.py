@@ -93,6 +93,8 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
         start = end = properties["datetime"]
     elif _moment(start) > _moment(end):
         raise documents.bad("properties.end_datetime: must not be before start_datetime.")
+    if start.startswith("0000"):
+        raise documents.bad(f"{start} is not a time of the calendar.")
     content = dict(item)
     geometry = content.pop("geometry")
     try:
@@ -110,6 +112,8 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
         raise documents.bad("The item is nested too deeply.") from error
     if b"\\u0000" in text and _NO_TEXT.search(text):
         raise documents.bad("The item has a text with the character NUL, which can't be stored.")
+    if len(text) + len(shape) > documents.MOST_BYTES:
+        raise documents.bad(f"An item takes at most {documents.MOST_BYTES} bytes; keep what is larger in an asset.")
     return StoredItem(item["id"], holder.name, start, end, shape, text)
 
 

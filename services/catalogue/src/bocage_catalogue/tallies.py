@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from bocage_kit.identity import Identity
-from bocage_kit.problems import Problem
 
-from bocage_catalogue.conditions import eyes
-from bocage_catalogue.database import Connection, Contended, Database
+from bocage_catalogue.conditions import Arguments, eyes
+from bocage_catalogue.database import Connection, Database
 
 _log = logging.getLogger("bocage.catalogue")
 # Whoever counts adds what is not folded yet, and whoever follows the changes waits for it.
@@ -21,6 +20,8 @@ _PAUSE, _PAUSE_AFTER_FAILURE = 0.5, 5.0
 Counts = dict[str, dict[date, int]]
 
 
+# What Python can hold; what is loaded past the API may lie in other ages.
+_FIRST, _LAST = "'0001-01-01'::date", "'9999-12-01'::date"
 _TALLIED = "catalogue.tallied($1, $2, $3, $4, $5, $6)"
 
 
@@ -31,19 +32,27 @@ async def counts(
 
     `among` are the collections that are asked for, None all; `unseen` those that are hidden from the caller.
     """
-    rows = await connection.fetch(f"select * from {_TALLIED}", among, unseen, *eyes(identity))  # noqa: S608
+    sql = f"select in_collection, least(greatest(in_month, {_FIRST}), {_LAST}) as in_month, seen from {_TALLIED}"  # noqa: S608
+    rows = await connection.fetch(sql, among, unseen, *eyes(identity))
     found: Counts = {}
     for row in rows:
-        found.setdefault(row["in_collection"], {})[row["in_month"]] = row["seen"]
+        by_month = found.setdefault(row["in_collection"], {})
+        by_month[row["in_month"]] = by_month.get(row["in_month"], 0) + row["seen"]
     return found
 
 
-async def total(
-    connection: Connection, identity: Identity, unseen: Sequence[str], among: Sequence[str] | None = None
-) -> int:
-    """The same altogether."""
-    sql = f"select coalesce(sum(seen), 0)::bigint from {_TALLIED}"  # noqa: S608
-    return int(await connection.fetchval(sql, among, unseen, *eyes(identity)))
+def total_sql(identity: Identity, unseen: Sequence[str], among: Sequence[str] | None, arguments: Arguments) -> str:
+    """The same altogether, as a statement."""
+    sees_all, person, organisation, names = eyes(identity)
+    given = [
+        arguments.add(None if among is None else list(among), "text[]"),
+        arguments.add(list(unseen), "text[]"),
+        arguments.add(sees_all, "boolean"),
+        arguments.add(person, "text"),
+        arguments.add(organisation, "text"),
+        arguments.add(names, "text[]"),
+    ]
+    return f"select coalesce(sum(seen), 0)::bigint from catalogue.tallied({', '.join(given)})"  # noqa: S608 - bound
 
 
 async def fold(database: Database) -> int:
@@ -59,7 +68,7 @@ async def keep_folding(database: Database) -> None:
         try:
             if await fold(database) == _BATCH:
                 pause = 0
-        except (Problem, Contended) as error:
+        except Exception as error:  # whatever it is, it is tried again
             _log.warning("changes are not folded", extra={"reason": type(error).__name__})
             pause = _PAUSE_AFTER_FAILURE
         await asyncio.sleep(pause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from bocage_kit.audience import names_of, sees_everything
@@ -14,7 +15,7 @@ VISIBLE = """coalesce(
     $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
     or id = any($4) or shared && $5, false)"""
 COLLECTIONS_SQL = (
-    f"select id, title, revision, rights, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
+    f"select id, title, revision, rights, longest, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
     " from catalogue.finished_collection order by id"
 )
 # One of them, by name.
@@ -29,6 +30,8 @@ class CollectionRow:
     rights: dict[str, Any]
     visible: bool
     revision: int = 0
+    longest: timedelta = timedelta(0)
+    """An item of it lasts so long at most."""
 
 
 def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:

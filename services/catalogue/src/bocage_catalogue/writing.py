@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Annotated, Any
 
 import jsonpatch
+import orjson
 from bocage_kit.access import caller
 from bocage_kit.audience import visible
 from bocage_kit.identity import Identity
@@ -27,6 +29,7 @@ from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
+_MOST_OPERATIONS = 1000
 Change = Callable[[Document], Body]
 CollectionId = Annotated[str, Path(max_length=255, description="The collection's id.")]
 ItemId = Annotated[str, Path(max_length=255, description="The item's id.")]
@@ -45,15 +48,30 @@ def merged(shown: Any, patch: Any) -> Any:
     return made
 
 
+def _operated(shown: Document, patch: list[Any]) -> Any:
+    """RFC 6902. Twenty copies of an object into itself make a million of it: what is copied is bounded in all."""
+    if len(patch) > _MOST_OPERATIONS:
+        raise documents.bad(f"A JSON patch has at most {_MOST_OPERATIONS} operations.")
+    changed: Any = deepcopy(shown)
+    room = documents.MOST_BYTES
+    for operation in patch:
+        if isinstance(operation, dict) and operation.get("op") == "copy":
+            room -= len(orjson.dumps(jsonpatch.JsonPointer(operation["from"]).resolve(changed)))
+            if room < 0:
+                raise documents.bad(f"The copies of a JSON patch take at most {documents.MOST_BYTES} bytes.")
+        changed = jsonpatch.JsonPatch([operation]).apply(changed, in_place=True)
+    return changed
+
+
 def patched(shown: Document, patch: Any) -> Document:
     """`shown` after a JSON merge patch (RFC 7386) or, from a list, a JSON patch (RFC 6902). Raises Problem 400."""
     try:
-        changed = jsonpatch.apply_patch(shown, patch) if isinstance(patch, list) else merged(shown, patch)
+        changed = _operated(shown, patch) if isinstance(patch, list) else merged(shown, patch)
     except jsonpatch.JsonPatchTestFailed as error:
         raise Problem(409, "test-failed", "A test of the patch failed; read the object again.") from error
     except (
         *(jsonpatch.JsonPatchException, jsonpatch.JsonPointerException),
-        *(TypeError, ValueError, KeyError, AttributeError, IndexError),
+        *(TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError),
     ) as error:
         raise documents.bad("The patch can't be applied to this object.") from error
     if not isinstance(changed, dict):

@@ -198,6 +198,10 @@ begin
     where i.collection = in_collection and i.id = item and i.datetime = moment;
     return made;
 exception when others then
+    -- Not when it is the moment's fault, and not the item's: what is said here may be kept.
+    if sqlstate ~ '^(08|25|40|55|57|58)' then
+        raise;
+    end if;
     select null, false, convert_to((content - 'pgstac:base_item' || jsonb_build_object(
         'id', i.id, 'collection', i.collection, 'type', 'Feature', 'geometry', null
     ))::text, 'UTF8') into made

@@ -1,0 +1,18 @@
+"""What most searches ask for, in indexes alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "c0007"
+down_revision = "c0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((Path(__file__).parent.parent / "sql" / "0007_narrow.sql").read_text())
