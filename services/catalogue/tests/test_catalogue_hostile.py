@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
+import psycopg
 import pytest
+from bocage_catalogue.turns import OF_ONE_CALLER
 
 ITEMS = "/stac/collections/hostile/items"
 JSON_PATCH = {"content-type": "application/json-patch+json"}
@@ -79,3 +84,30 @@ def test_fields_without_end_are_refused(catalogue: Any) -> None:
         refused = catalogue.anonymous.post("/stac/search", json={"fields": fields})
         assert refused.status_code == 400, refused.text
     assert catalogue.anonymous.get("/stac/search", params={"fields": ",".join(names)}).status_code == 400
+
+
+@pytest.mark.parametrize("opening", ["(", "(a=1 or ", "a in (", "casei(", "(NOT ("])
+def test_parentheses_that_double_the_parsers_time_are_refused(catalogue: Any, opening: str) -> None:
+    refused = catalogue.anonymous.get("/stac/search", params={"filter": opening * 24})
+    assert refused.status_code == 400
+    assert "send it as CQL2 JSON" in refused.json()["detail"], refused.text
+    deep = "(" * 10 + "id = 'x'" + ")" * 10
+    assert catalogue.anonymous.get("/stac/search", params={"filter": deep}).status_code == 200
+
+
+def test_who_asks_many_slow_searches_waits_for_them_alone(catalogue: Any, module_database: Any) -> None:
+    """A lock makes searches as slow as can be; more of them than there are connections."""
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(12))
+        held = stack.enter_context(psycopg.connect(module_database.admin_url))
+        held.execute("lock table catalogue.finished_item in access exclusive mode")
+        slow = [pool.submit(catalogue.anonymous.get, "/stac/search", timeout=60) for _ in range(12)]
+        deadline = time.monotonic() + 20
+        waiting = "select count(*) from pg_locks where not granted and relation = 'catalogue.finished_item'::regclass"
+        while held.execute(waiting).fetchone()[0] < OF_ONE_CALLER:  # type: ignore[index]
+            assert time.monotonic() < deadline
+        assert catalogue.researcher.get("/stac/collections/hostile").status_code == 200
+        assert held.execute(waiting).fetchone()[0] <= OF_ONE_CALLER + 2  # type: ignore[index] - and the workers behind
+        held.rollback()
+        assert {answer.result().status_code for answer in slow} == {200}
+        assert catalogue.anonymous.get("/stac/search").status_code == 200

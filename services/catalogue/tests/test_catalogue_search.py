@@ -159,9 +159,10 @@ def test_an_item_that_cannot_be_laid_out_stops_no_other(catalogue: Any, module_d
         with PgstacDB(dsn=module_database.admin_url) as db:
             load(Loader(db), [item("bad", properties={"poison": 1}), item("good")], Methods.insert)
         assert set(ids(ask(catalogue.anonymous, ids=["bad", "good"]))) == {"bad", "good"}
-        while connection.execute("select catalogue.finish_more(100)").fetchone() != (0,):
-            pass
-        left = connection.execute("select id from catalogue.finished_item where body is null").fetchall()
+        # The service lays out too, and passes by what another holds.
+        waiting, deadline = "select id from catalogue.finished_item where body is null", time.monotonic() + 30
+        while (left := connection.execute(waiting).fetchall()) and time.monotonic() < deadline:
+            connection.execute("select catalogue.finish_more(100)")
         assert left == []
         assert set(ids(ask(catalogue.anonymous, ids=["bad", "good"]))) == {"bad", "good"}
         connection.execute("delete from pgstac.items where id in ('bad', 'good')")
@@ -231,35 +232,6 @@ MERCATOR = "http://www.opengis.net/def/crs/EPSG/0/3857"
 def test_what_makes_no_sense_is_refused(catalogue: Any, body: dict[str, Any]) -> None:
     answer = ask(catalogue.anonymous, **body)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json"), answer.text
-
-
-def test_a_parameter_that_is_not_known_is_refused_with_what_was_meant(catalogue: Any) -> None:
-    for path, wrong, right in (
-        ("/stac/search", "collection", "collections"), ("/stac/search", "filter_lang", "filter-lang"),
-        ("/stac/collections", "sort_by", "sortby"), ("/stac/changes", "collection", "collections"),
-    ):  # fmt: skip
-        problem = catalogue.anonymous.get(path, params={wrong: "x"}).json()
-        assert (problem["status"], problem["code"], problem["parameter"]) == (400, "unknown-parameter", wrong)
-        assert problem["suggestions"] == [right] and f"Did you mean {right}?" in problem["detail"]
-    told = catalogue.anonymous.head("/stac/search", params={"nothing-like-it": "x"})
-    assert told.status_code == 400
-    posted = catalogue.researcher.post("/stac/collections/none/items", params={"mod": "partial"}, json={})
-    assert (posted.status_code, posted.json()["suggestions"]) == (400, ["mode"])
-    assert catalogue.anonymous.post("/stac/collections", params={"x": "y"}, json={}).status_code == 401
-
-
-def test_the_items_of_a_collection_may_be_asked_for_by_name(catalogue: Any) -> None:
-    path = "/stac/collections/scenes/items"
-    for asked, expected in (
-        ({}, {"forest", "field", "odd"}), ({"ids": "odd,field,other"}, {"odd", "field"}), ({"ids": "other"}, set()),
-        ({"collections": "scenes"}, {"forest", "field", "odd"}), ({"collections": "others"}, set()),
-        ({"collections": "others,scenes", "ids": "odd"}, {"odd"}),
-    ):  # fmt: skip
-        assert set(ids(catalogue.anonymous.get(path, params=asked))) == expected
-    walked = [catalogue.anonymous.get(path, params={"collections": "scenes", "ids": "odd,field", "limit": 1}).json()]
-    following = next(link["href"] for link in walked[0]["links"] if link["rel"] == "next")
-    walked.append(catalogue.anonymous.get(following.removeprefix(catalogue.base)).json())
-    assert {item["id"] for page in walked for item in page["features"]} == {"odd", "field"}
 
 
 def test_names_may_be_one_text(catalogue: Any) -> None:

@@ -91,7 +91,7 @@ async def _aggregated(request: Request, given: Document, search: Search, *holder
         if name not in rows or not rows[name].visible:
             raise not_found(f"Collection {name}")
     try:
-        async with attended(request):
+        async with attended(request), database.turns.taken(identity.subject):
             found = await carefully(search, lambda s: aggregation.numbers(database, identity, rows, s, asked))
     except ClientLeft:
         return Response(status_code=499)  # which nobody reads

@@ -13,6 +13,8 @@ import asyncpg
 import orjson
 from bocage_kit.problems import Problem
 
+from bocage_catalogue.turns import Turns
+
 _log = logging.getLogger("bocage.catalogue")
 _ACQUIRE_SECONDS = 10.0
 # What libpq knows and asyncpg would send to the server as a setting, which the server would refuse.
@@ -98,6 +100,7 @@ class Database:
         self._reading, self._writing = reading, writing
         self.loading = 0
         """How many requests write many items now."""
+        self.turns = Turns()
 
     @classmethod
     @asynccontextmanager

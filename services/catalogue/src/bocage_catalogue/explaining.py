@@ -1,6 +1,7 @@
 """`explain=true`: how many of the items that the caller sees remain after each condition, and which left none."""
 
 # Annotations stay as they are: FastAPI reads those of ExplainParameters where their names mean nothing.
+import time
 from typing import Annotated, Any
 
 import attr
@@ -18,6 +19,8 @@ MEMBER = "bocage:explain"
 # Counts go up to this: what matters is how few remain.
 MOST = 1000
 _MANY = 100
+# After so long no more of them are told.
+_SECONDS = 5.0
 _ABOUT = "Tell how many items remain after each condition, and which condition left none."
 
 
@@ -28,7 +31,10 @@ async def explained(
     found = clauses(search, known, Arguments())[:_MANY]
     steps: list[dict[str, Any]] = []
     last: str | None = None
+    deadline = time.monotonic() + _SECONDS
     for number in range(len(found) + 1):
+        if time.monotonic() > deadline:
+            break
         # Anew each time: the database wants to be told no more than it uses.
         arguments = Arguments()
         seen = visible(identity, unseen, arguments)

@@ -38,7 +38,7 @@ async def found_items(
     """Search, and lay out the feature collection with its paging links."""
     identity, database = caller(request), database_of(request)
     try:
-        async with attended(request):
+        async with attended(request), database.turns.taken(identity.subject):
             found = await finished.page(database, identity, rows, search, look.limit, look.token, explain=look.explain)
     except ClientLeft:
         return Response(status_code=499)  # which nobody reads
