@@ -165,7 +165,7 @@ def test_what_makes_no_sense_is_a_400_problem(catalogue: Any, parameters: dict[s
         {"filter": {"op": "s_intersects", "args": [{"property": "geometry"}, {"type": "Blob", "coordinates": []}]}},
         {"filter": {"op": "=", "args": [{"property": "datetime"}, "not a time"]}},
         {"filter": "id = ", "filter-lang": "cql2-text"},
-        {"collections": "open"},
+        {"collections": 5},
         {"bbox": [0, 50, 1, 40]},
         {"limit": -1},
         {"sortby": [{"field": "id", "direction": "sideways"}]},
