@@ -296,7 +296,9 @@ class Writer:
 
 def _body(*types: str) -> dict[str, Any]:
     """What a body may be, for the document of the API; it is read as it was sent, past every model."""
-    content = {name: {"schema": {"type": "array" if name == bodies.JSON_PATCH else "object"}} for name in types}
+    objects: dict[str, Any] = {"type": "object"}
+    several = {"type": "array", "items": objects}
+    content = {name: {"schema": several if name == bodies.JSON_PATCH else objects} for name in types}
     return {"requestBody": {"required": True, "content": content}}
 
 
