@@ -111,3 +111,17 @@ def test_who_asks_many_slow_searches_waits_for_them_alone(catalogue: Any, module
         held.rollback()
         assert {answer.result().status_code for answer in slow} == {200}
         assert catalogue.anonymous.get("/stac/search").status_code == 200
+
+
+def test_what_a_page_gives_as_the_next_the_next_page_takes(catalogue: Any) -> None:
+    """Texts of many bytes, in as many keys as there may be."""
+    names = {f"long:{'é' * 150}{n}": "\u0001😀" * 100 for n in range(8)}
+    for name in ("last", "first"):
+        assert catalogue.researcher.post(ITEMS, json=catalogue.item(f"long-{name}", **names)).status_code == 201
+    order = [{"field": name, "direction": "asc"} for name in names]
+    body = {"ids": ["long-first", "long-last"], "limit": 1, "sortby": order}
+    page = catalogue.anonymous.post("/stac/search", json=body).json()
+    following = next(link["body"] for link in page["links"] if link["rel"] == "next")
+    second = catalogue.anonymous.post("/stac/search", json=following)
+    assert second.status_code == 200, second.text
+    assert [one["id"] for one in second.json()["features"]] == ["long-last"]

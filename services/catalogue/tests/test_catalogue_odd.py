@@ -183,3 +183,19 @@ def test_an_item_that_cant_be_read_now_is_not_kept_as_if_it_were_broken(loader: 
             other.execute(asked)
         # In the function itself, not in the reading that stands in for an item at fault.
         assert "null, false" not in str(refused.value.diag.context)
+
+
+def test_items_whose_tables_are_dropped_meanwhile_are_gone(fresh_catalogue: Any, loader: Loader, database: Any) -> None:
+    """Dropping a table is seen by statements that had begun before it; deleting rows is not."""
+    loader.load_collections(iter([collection("going")]), Methods.insert)
+    load(loader, [item("x", holder="going"), item("y", holder="going")], Methods.insert)
+    with psycopg.connect(database.admin_url) as one:
+        one.execute("lock table catalogue.finished_item in share mode")  # neither finished nor deleted
+        one.execute("update catalogue.finished_item set hrefs = null, laid_out = null, body = null")
+        one.execute("alter table pgstac.items disable trigger all")
+        one.execute("delete from pgstac.items")  # as the statement finds them that had begun before
+        one.commit()
+        for path in ("/stac/search", "/stac/export", "/stac/changes?include=item", "/stac/collections/going/items"):
+            assert fresh_catalogue.anonymous.get(path).status_code == 200, path
+        assert fresh_catalogue.anonymous.get("/stac/collections/going/items/x").status_code == 404
+        assert fresh_catalogue.anonymous.get("/stac/search").json()["features"] == []

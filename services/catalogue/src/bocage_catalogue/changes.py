@@ -138,7 +138,7 @@ async def items_now(
     async with database.reading() as connection:
         found = await connection.fetch(sql, *arguments.values)
     layout = finished.Layout(identity, rows, tongue)
-    return {(row["in_collection"], row["item"]): layout.text(row) for row in found}
+    return {(row["in_collection"], row["item"]): layout.text(row) for row in finished.there(found)}
 
 
 def entry(base: str, change: Entry, items: Mapping[tuple[str, str], bytes]) -> Document:

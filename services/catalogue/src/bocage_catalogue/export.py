@@ -23,7 +23,7 @@ from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.export_formats import FORMATS, GEOPARQUET, SEQUENCE, Format, chosen, file_name
-from bocage_catalogue.finished import Layout, Row
+from bocage_catalogue.finished import Layout, Row, there
 from bocage_catalogue.geoparquet import MAGIC, Columns, Writer
 from bocage_catalogue.head import HEAD
 from bocage_catalogue.present import Document
@@ -66,7 +66,7 @@ class Export:
         async with aclosing(streaming.batches(connection, selection)) as found:
             async for batch in found:
                 # The snapshot may hold a collection that was not there yet when it was asked who sees which.
-                seen = [row for row in batch if self._sees(row)]
+                seen = [row for row in there(batch) if self._sees(row)]
                 yield [self._text(layout, row) for row in seen], [row["geometry"] for row in seen]
 
     def _sees(self, row: Row) -> bool:

@@ -71,6 +71,11 @@ class Row(Protocol):
     def __getitem__(self, name: str) -> Any: ...
 
 
+def there(rows: Sequence[Row]) -> list[Row]:
+    """Without those whose tables were dropped after the statement had found them: their collection is deleted."""
+    return [row for row in rows if row["body"] is not None or (row["now"] is not None and row["now"]["body"])]
+
+
 @dataclass(frozen=True)
 class Page:
     """What a search found: at most so many items, whether there are more, and how many altogether."""
@@ -108,7 +113,7 @@ async def item_row(
         return None
     seen = collections_arguments(identity)
     async with database.reading() as connection:
-        found = await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity))
+        found = there(await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity)))
     return (found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True)) if found else None
 
 
@@ -222,7 +227,7 @@ async def _page(
         return places.token(Place(back, values, matched), keys, asked)
 
     return Page(
-        found,
+        there(found),
         linked(found[-1], back=False) if found and (more or backwards) else None,
         linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
         matched,

@@ -15,7 +15,7 @@ from bocage_catalogue.conditions import SortKey
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
 
-_LONGEST = 8192
+_LONGEST = 32_768
 _NEXT, _PREVIOUS = "next", "prev"
 
 

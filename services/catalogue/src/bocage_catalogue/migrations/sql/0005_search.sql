@@ -175,6 +175,16 @@ create table queryable (
     primary key (collection, name, kind, audience, owner, organisation)
 );
 
+-- Of the items that were finished before: those that are not are registered when they are.
+insert into queryable
+select distinct f.collection, p.key, case jsonb_typeof(p.value) when 'string' then 'text' else jsonb_typeof(p.value) end,
+    f.audience,
+    case when f.audience = 'public' then '' else coalesce(f.owner, '') end,
+    case when f.audience = 'organisation' then coalesce(f.organisation, '') else '' end
+from finished_item f cross join lateral jsonb_each(
+    case when jsonb_typeof(f.content -> 'properties') = 'object' then f.content -> 'properties' else '{}' end) p
+where f.body is not null and p.value <> 'null' and length(p.key) <= 200;
+
 create function forget_queryables() returns trigger
 language plpgsql security definer set search_path = catalogue, pgstac, public as $$
 begin

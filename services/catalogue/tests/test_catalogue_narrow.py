@@ -1,0 +1,109 @@
+"""Searches that indexes answer alone find what the rows hold: long items, shapes with many corners, shares, counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import psycopg
+import pytest
+
+
+def search(client: Any, **asked: Any) -> dict[str, Any]:
+    found: dict[str, Any] = client.post("/stac/search", json=asked).raise_for_status().json()
+    return found
+
+
+def ids(client: Any, **asked: Any) -> set[str]:
+    return {item["id"] for item in search(client, **asked)["features"]}
+
+
+def put(client: Any, collection: str, *items: dict[str, Any], upsert: bool = False) -> None:
+    method = "?method=upsert" if upsert else ""
+    body = {"type": "FeatureCollection", "features": list(items)}
+    sent = client.post(f"/stac/collections/{collection}/items{method}", json=body)
+    assert sent.status_code in (200, 201), sent.text
+
+
+def lasting(catalogue: Any, name: str, since: str, until: str) -> dict[str, Any]:
+    made: dict[str, Any] = catalogue.item(name, start_datetime=since, end_datetime=until)
+    made["properties"]["datetime"] = None
+    return made
+
+
+@pytest.fixture
+def scenes(fresh_catalogue: Any) -> Any:
+    for name in ("scenes", "syntheses"):
+        members = {"bocage:audience": "public"}
+        made = fresh_catalogue.researcher.post("/stac/collections", json=fresh_catalogue.collection(name, **members))
+        assert made.status_code == 201, made.text
+    return fresh_catalogue
+
+
+def test_what_began_before_a_period_and_lasts_is_found(scenes: Any) -> None:
+    public = {"bocage:audience": "public"}
+    put(scenes.researcher, "scenes", scenes.item("instant", **public))
+    within = "2024-05-20T00:00:00Z/2024-05-21T00:00:00Z"
+    assert ids(scenes.researcher, datetime=within) == set()
+    month = lasting(scenes, "month", "2024-05-01T00:00:00Z", "2024-06-01T00:00:00Z")
+    put(scenes.researcher, "syntheses", month)
+    assert ids(scenes.researcher, datetime=within) == {"month"}
+    assert ids(scenes.researcher, datetime=within, collections=["syntheses"]) == {"month"}
+    assert ids(scenes.researcher, datetime=within, collections=["scenes"]) == set()
+    # An item that becomes longer than all before.
+    decade = lasting(scenes, "month", "2015-01-01T00:00:00Z", "2025-01-01T00:00:00Z")
+    put(scenes.researcher, "syntheses", decade, upsert=True)
+    assert ids(scenes.researcher, datetime="2024-12-30T00:00:00Z/..") == {"month"}
+    assert ids(scenes.researcher, datetime="2015-01-01T00:00:00Z") == {"month"}
+    assert ids(scenes.researcher, datetime="2014-01-01T00:00:00Z/2014-12-31T00:00:00Z") == set()
+    assert ids(scenes.researcher, datetime="0001-01-01T00:00:00Z/..") == {"month", "instant"}
+
+
+def test_what_never_ends_is_found(scenes: Any, admin: psycopg.Connection[Any]) -> None:
+    put(scenes.researcher, "syntheses", lasting(scenes, "long", "2024-05-01T00:00:00Z", "2024-06-01T00:00:00Z"))
+    admin.execute("update catalogue.finished_item set end_datetime = 'infinity' where id = 'long'")
+    assert ids(scenes.researcher, datetime="2400-01-01T00:00:00Z/2400-01-02T00:00:00Z") == {"long"}
+
+
+def test_a_shape_with_many_corners_is_asked_itself(scenes: Any) -> None:
+    """A ring of a hundred corners around a hole: its box holds what it does not."""
+    outer = [[2 + math.cos(2 * math.pi * n / 50), 44 + math.sin(2 * math.pi * n / 50)] for n in range(50)]
+    inner = [[2 + (x - 2) * 0.8, 44 + (y - 44) * 0.8] for x, y in outer]
+    ring = {**scenes.item("ring", **{"bocage:audience": "public"}), "bbox": [1, 43, 3, 45]}
+    ring["geometry"] = {"type": "Polygon", "coordinates": [[*outer, outer[0]], [*inner, inner[0]][::-1]]}
+    put(scenes.researcher, "scenes", ring)
+    middle, edge, corner = [1.9, 43.9, 2.1, 44.1], [2.85, 43.9, 2.95, 44.1], [2.9, 44.9, 2.99, 44.99]
+    period = {"datetime": "2024-01-01T00:00:00Z/2025-01-01T00:00:00Z"}
+    for more in ({}, period, period | {"collections": ["scenes"]}):
+        assert ids(scenes.anonymous, bbox=edge, **more) == {"ring"}
+        assert ids(scenes.anonymous, bbox=middle, **more) == set()
+        assert ids(scenes.anonymous, bbox=corner, **more) == set()
+    filter_ = {"op": "s_within", "args": [{"property": "geometry"}, {"bbox": [0, 40, 4, 48]}]}
+    assert ids(scenes.anonymous, filter=filter_) == {"ring"}
+
+
+def test_who_an_item_is_lent_to_finds_it(scenes: Any) -> None:
+    put(scenes.researcher, "scenes", scenes.item("lent", **{"bocage:audience": "owner"}))
+    assert ids(scenes.stranger) == set()
+    shared = {"properties": {"bocage:shared_with": ["person:stranger"]}}
+    changed = scenes.researcher.patch("/stac/collections/scenes/items/lent", json=shared)
+    assert changed.status_code == 200, changed.text
+    for asked in ({}, {"bbox": [2, 43, 3, 44]}, {"datetime": "2024-05-01T00:00:00Z/2024-05-02T00:00:00Z"}):
+        assert ids(scenes.stranger, **asked) == {"lent"}
+        assert ids(scenes.anonymous, **asked) == set()
+
+
+def test_many_are_estimated_from_what_the_caller_sees(scenes: Any) -> None:
+    audiences = ("public", "public", "owner")
+    for start in range(0, 3000, 1000):
+        items = [scenes.item(f"s{n}", **{"bocage:audience": audiences[n % 3]}) for n in range(start, start + 1000)]
+        put(scenes.researcher, "scenes", *items)
+    everywhere = {"bbox": [2, 43, 3, 44], "limit": 10}
+    for client, number in ((scenes.anonymous, 2000), (scenes.researcher, 3000)):
+        found = search(client, **everywhere)
+        assert found["bocage:numberMatched"] == "estimate"
+        assert 0.6 * number < found["numberMatched"] < 1.5 * number
+        assert "bocage:numberMatched" not in search(client, limit=10)
+        assert search(client, limit=10)["numberMatched"] == number
+    few = search(scenes.anonymous, **everywhere, ids=[f"s{n}" for n in range(300)])
+    assert (few["numberMatched"], "bocage:numberMatched" in few) == (200, False)
