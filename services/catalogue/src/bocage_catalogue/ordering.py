@@ -42,7 +42,8 @@ class Key:
 
     def told(self, expression: str) -> str:
         """Its value as Python can hold it: what is loaded past the API may lie in other ages."""
-        return f"least(greatest({expression}, {FIRST}), {LAST})" if self.kind == MOMENT else expression
+        # Of properties, which may be absent, moment_of sees to it.
+        return f"least(greatest({expression}, {FIRST}), {LAST})" if self.kind == MOMENT and self.always else expression
 
 
 def keys(sortby: Sequence[SortKey], known: Known, chosen: Sequence[str] = ()) -> tuple[Key, ...]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+
+# Which the driver takes for the infinities.
+_ENDS = {
+    datetime.min.replace(tzinfo=UTC): "0001-01-01T00:00:00Z",
+    datetime.max.replace(tzinfo=UTC): "9999-12-31T23:59:59.999999Z",
+}
 
 
 class Arguments:
@@ -32,5 +39,7 @@ class Arguments:
 
     def add(self, value: Any, type_: str) -> str:
         """The place of a value in the statement, such as `$3::text`."""
+        if type_ == "timestamptz" and value in _ENDS:
+            return f"'{_ENDS[value]}'::timestamptz"
         self.values.append(value)
         return f"${len(self.values)}::{type_}"
