@@ -144,6 +144,44 @@ def test_nothing_odd_takes_others_with_it(fresh_catalogue: Any, loader: Loader) 
     assert {one["id"] for one in every} == {*names, "y"}
 
 
+@pytest.mark.parametrize("order", ["updated", "-updated", "datetime", "-datetime"])
+def test_times_of_other_ages_stop_no_paging(fresh_catalogue: Any, loader: Loader, order: str) -> None:
+    loader.load_collections(iter([collection("odd")]), Methods.insert)
+    ages = ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2024-01-01T00:00:00Z")
+    items = [item(f"i{n}", holder="odd", properties={"updated": moment}) for n, moment in enumerate(ages)]
+    load(loader, [*items, item("none", holder="odd")], Methods.insert)
+    loader.load_collections(iter([collection("late")]), Methods.insert)
+    load(loader, [item("late", ages[0], holder="late")], Methods.insert)
+    found: list[str] = []
+    url = f"/stac/search?limit=1&sortby={order}"
+    while url and len(found) < 10:
+        page = fresh_catalogue.anonymous.get(url).raise_for_status().json()
+        found += [one["id"] for one in page["features"]]
+        links = [link["href"] for link in page["links"] if link["rel"] == "next"]
+        url = links[0].removeprefix(fresh_catalogue.base) if links else ""
+    assert sorted(found) == ["i0", "i1", "i2", "late", "none"]
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"])
+def test_the_ends_of_the_calendar_are_no_infinities(fresh_catalogue: Any, loader: Loader, moment: str) -> None:
+    """Programs write them where they know no time."""
+    loader.load_collections(iter([collection("ends")]), Methods.insert)
+    items = [item(f"i{n}", moment, holder="ends", properties={"updated": moment}) for n in range(3)]
+    load(loader, items, Methods.insert)
+    client = fresh_catalogue.anonymous
+    for order in ("updated", "-updated", "datetime", "-datetime"):
+        found: list[str] = []
+        url = f"/stac/search?limit=1&sortby={order}"
+        while url and len(found) < 10:
+            page = client.get(url).raise_for_status().json()
+            found += [one["id"] for one in page["features"]]
+            links = [link["href"] for link in page["links"] if link["rel"] == "next"]
+            url = links[0].removeprefix(fresh_catalogue.base) if links else ""
+        assert sorted(found) == ["i0", "i1", "i2"], order
+    for question in (f"datetime={moment}", f"filter=datetime=TIMESTAMP('{moment}')"):
+        assert client.get(f"/stac/search?{question}").json()["numberMatched"] == 3, question
+
+
 @pytest.mark.parametrize("licences", [5, "CC0-1.0", {"CC0-1.0": 1}, [5], [None, "CC0-1.0"]])
 def test_licences_that_can_t_be_read_open_nothing(licences: Any) -> None:
     assert licences_of({}, {"properties": {"bocage:licences": licences}}) == ("LicenseRef-undeclared",)

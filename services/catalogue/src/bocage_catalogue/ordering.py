@@ -42,10 +42,8 @@ class Key:
 
     def told(self, expression: str) -> str:
         """Its value as Python can hold it: what is loaded past the API may lie in other ages."""
-        if self.kind != MOMENT:
-            return expression
-        # Of nothing and a bound, the bound would be taken.
-        return f"case when {expression} is not null then least(greatest({expression}, {FIRST}), {LAST}) end"
+        # Of properties, which may be absent, moment_of sees to it.
+        return f"least(greatest({expression}, {FIRST}), {LAST})" if self.kind == MOMENT and self.always else expression
 
 
 def keys(sortby: Sequence[SortKey], known: Known, chosen: Sequence[str] = ()) -> tuple[Key, ...]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 _GEOMETRY = "f.geometry"
+# Which the driver takes for the infinities.
+_ENDS = {
+    datetime.min.replace(tzinfo=UTC): "0001-01-01T00:00:00Z",
+    datetime.max.replace(tzinfo=UTC): "9999-12-31T23:59:59.999999Z",
+}
 
 
 class Arguments:
@@ -46,5 +52,7 @@ class Arguments:
 
     def add(self, value: Any, type_: str) -> str:
         """The place of a value in the statement, such as `$3::text`."""
+        if type_ == "timestamptz" and value in _ENDS:
+            return f"'{_ENDS[value]}'::timestamptz"
         self.values.append(value)
         return f"${len(self.values)}::{type_}"

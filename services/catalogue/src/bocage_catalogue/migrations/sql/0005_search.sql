@@ -62,7 +62,13 @@ begin
     end if;
     if length(written) > 27 then
         -- What is finer than the database counts is cut, not rounded.
-        return regexp_replace(written, '(\.[0-9]{6})[0-9]+', '\1')::timestamptz;
+        written := regexp_replace(written, '(\.[0-9]{6})[0-9]+', '\1');
+    end if;
+    -- Offsets lead out of the years that RFC 3339 can write: a place in an order of such has no name.
+    if right(written, 1) not in ('Z', 'z') and substr(written, 1, 4) in ('0001', '9999')
+        and (written::timestamptz < '0001-01-01T00:00:00Z' or written::timestamptz >= '10000-01-01T00:00:00Z')
+    then
+        return null;
     end if;
     return written::timestamptz;
 end
