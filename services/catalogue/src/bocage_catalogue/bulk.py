@@ -158,12 +158,8 @@ def refusal(problem: Problem) -> Document:
 
 async def load(database: Database, batch: Batch, mode: Mode) -> None:
     """Write the batch, by as many attempts as it takes. Raises Problem."""
-    database.loading += 1
-    try:
-        name = str(batch.collection["id"])
-        await storing.transaction(database, name, lambda connection: write(connection, batch, mode))
-    finally:
-        database.loading -= 1
+    name = str(batch.collection["id"])
+    await storing.transaction(database, name, lambda connection: write(connection, batch, mode))
 
 
 async def known_items(connection: Connection, batch: Batch) -> dict[str, Document]:

@@ -98,8 +98,6 @@ class Database:
 
     def __init__(self, reading: Any, writing: Any) -> None:
         self._reading, self._writing = reading, writing
-        self.loading = 0
-        """How many requests write many items now."""
         self.turns = Turns()
 
     @classmethod

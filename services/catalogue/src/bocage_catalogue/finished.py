@@ -38,6 +38,8 @@ _OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
 _PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 2.0, 5.0
+# Writing so many items a second is a load in bulk.
+_LOAD = 1000
 
 # What a page says of each item; `body` is fetched of those that are on it.
 _COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
@@ -119,16 +121,21 @@ async def item_row(
 
 async def keep_finishing(database: Database) -> None:
     """Lay out what was written, soon afterwards, until cancelled. Any number of copies may do so at once."""
+    clock = asyncio.get_running_loop().time
+    written, looked = 0, clock()
     while True:
         pause = _PAUSE
         try:
             async with database.writing() as connection:
+                seen, now = int(await connection.fetchval("select last_value from catalogue.revision")), clock()
+                loading = seen - written > _LOAD * (now - looked)
+                written, looked = seen, now
                 # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
                 await connection.execute("lock table pgstac.items in access share mode")
                 await connection.fetchval("select catalogue.heed_rebased()")
                 if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
-                    # Who loads in bulk goes first: until then items are laid out when they are read.
-                    pause = _PAUSE_BESIDE_LOADS if database.loading else 0
+                    # Who loads in bulk goes first, whichever way: until then items are laid out when they are read.
+                    pause = _PAUSE_BESIDE_LOADS if loading else 0
         except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
