@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from pypgstac.load import Loader, Methods
 
 
 def search(client: Any, **asked: Any) -> dict[str, Any]:
@@ -80,6 +81,19 @@ def test_a_shape_with_many_corners_is_asked_itself(scenes: Any) -> None:
         assert ids(scenes.anonymous, bbox=corner, **more) == set()
     filter_ = {"op": "s_within", "args": [{"property": "geometry"}, {"bbox": [0, 40, 4, 48]}]}
     assert ids(scenes.anonymous, filter=filter_) == {"ring"}
+
+
+def test_what_is_too_long_for_an_index_is_taken_all_the_same(
+    scenes: Any, loader: Loader, admin: psycopg.Connection[Any]
+) -> None:
+    odd = scenes.item("n" * 1200, **{"eo:cloud_cover": 5, "bocage:owner": "o" * 3000})
+    loader.load_items(iter([odd | {"collection": "scenes"}]), Methods.insert)
+    assert ids(scenes.anonymous, filter={"op": "<", "args": [{"property": "eo:cloud_cover"}, 9]}) == {"n" * 1200}
+    admin.execute(
+        "update pgstac.items set content = jsonb_set(content, '{properties,eo:cloud_cover}', %s::jsonb)", ["9" * 4000]
+    )
+    assert ids(scenes.anonymous, bbox=[2.5, 43.2, 2.6, 43.3], collections=["scenes"]) == {"n" * 1200}
+    assert ids(scenes.anonymous, bbox=[3.5, 43.2, 3.6, 43.3], collections=["scenes"]) == set()
 
 
 def test_who_an_item_is_lent_to_finds_it(scenes: Any) -> None:

@@ -1,15 +1,24 @@
 -- What most searches ask for stands in indexes alone: a row of items is wide, and to look at a thousand of them for ten
 -- takes longer than all else.
 
+-- An entry of an index has room for some two and a half kilobytes: what is loaded past the API is not refused for that.
+create function fits(geometry public.geometry, collection text, item text) returns boolean
+language sql immutable parallel safe
+return public.st_npoints(geometry) <= 32 and octet_length(collection) + octet_length(item) <= 600;
+
+create function measured(number numeric) returns numeric
+language sql immutable parallel safe
+return case when length(number::text) <= 60 then number end;
+
 alter table finished_item
     -- A shape with few corners, else the box around it: then the shape itself has to be asked (`outlined`).
     add column outline public.geometry generated always as (
-        case when public.st_npoints(geometry) <= 32 then geometry else public.st_envelope(geometry) end
+        case when fits(geometry, collection, id) then geometry else public.st_envelope(geometry) end
     ) stored,
-    add column outlined boolean generated always as (public.st_npoints(geometry) > 32) stored,
+    add column outlined boolean generated always as (not fits(geometry, collection, id)) stored,
     -- Whether it is shared by name; with whom, the row says.
     add column lent boolean generated always as (shared is not null) stored,
-    add column cloud_cover numeric generated always as (catalogue.number_at(content, 'eo:cloud_cover')) stored;
+    add column cloud_cover numeric generated always as (measured(number_at(content, 'eo:cloud_cover'))) stored;
 
 drop index finished_item_collection_datetime_id_end_datetime_audience_idx;
 drop index finished_item_datetime_collection_id_end_datetime_audience_idx;
@@ -84,7 +93,7 @@ begin
         licences
     ) values (
         made.collection, made.id, nextval('revision'), made.datetime, made.end_datetime, made.geometry, made.audience,
-        made.owner, made.organisation, made.shared, made.content, made.licences
+        left(made.owner, 200), left(made.organisation, 200), made.shared, made.content, made.licences
     )
     on conflict (id, collection) do update set
         revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
