@@ -50,7 +50,13 @@ def command(running: Running, state: Path, *arguments: str) -> subprocess.Popen[
     }  # fmt: skip
     program = Path(sys.executable).parent / "bocage"
     return subprocess.Popen(
-        [str(program), *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(program), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background of a shell has made them deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

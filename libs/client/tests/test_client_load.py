@@ -236,7 +236,11 @@ def test_stopped_half_way_it_goes_on(stub: Stub, bocage: Bocage, tmp_path: Path,
     path = write_lines(tmp_path / "x.ndjson", [item(f"i{n}") for n in range(400)])
     arguments = ["load", str(path), "--batch", "5", "--json"]
     process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "bocage"), *arguments], env=dict(os.environ), stdout=subprocess.DEVNULL
+        [str(Path(sys.executable).parent / "bocage"), *arguments],
+        env=dict(os.environ),
+        stdout=subprocess.DEVNULL,
+        # Whoever runs the tests in the background of a shell has made them deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not stub.items:
