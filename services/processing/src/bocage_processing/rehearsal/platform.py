@@ -47,7 +47,7 @@ def state_of(pid: int) -> str | None:
         return None
 
 
-def until(what: Callable[[], Any], seconds: float = 15.0, every: float = 0.05) -> Any:
+def until(what: Callable[[], Any], seconds: float = 45.0, every: float = 0.05) -> Any:
     """The first true answer of `what`. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
