@@ -27,6 +27,7 @@ from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Arguments, eyes, visible
 from bocage_catalogue.database import Contended, Database
+from bocage_catalogue.layout import Layout
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import GEOJSON, Document, link, stac
 from bocage_catalogue.tallies import fold
@@ -137,7 +138,7 @@ async def items_now(
         where {visible(identity, (), arguments)}"""  # noqa: S608 - a clause of our own
     async with database.reading() as connection:
         found = await connection.fetch(sql, *arguments.values)
-    layout = finished.Layout(identity, rows, tongue)
+    layout = Layout(identity, rows, tongue)
     return {(row["in_collection"], row["item"]): layout.text(row) for row in finished.there(found)}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Annotated, Any
 
 import attr
@@ -17,7 +16,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asking, fields, language, ordering, present
+from bocage_catalogue import asking, fields, holders, language, ordering, present
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.conditions import Arguments, Search, SortKey, where
 from bocage_catalogue.database import Connection, Database
@@ -25,7 +24,7 @@ from bocage_catalogue.etags import tagged
 from bocage_catalogue.kinds import CORE, MOMENT, MOMENTS, Known
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import JSON, Document, link, stac
-from bocage_catalogue.visibility import COLLECTIONS_SQL, VISIBLE, CollectionRow, collections_arguments
+from bocage_catalogue.visibility import VISIBLE, CollectionRow, collections_arguments
 
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
 _SEEN = (
@@ -96,14 +95,8 @@ class Found:
 
 async def collection_rows(database: Database, identity: Identity) -> dict[str, CollectionRow]:
     """All collections with what the caller may know of them: one statement."""
-    async with database.reading() as connection:
-        rows = await connection.fetch(COLLECTIONS_SQL, *collections_arguments(identity))
-    return {
-        row["id"]: CollectionRow(
-            row["title"], row["rights"], row["visible"], row["revision"], row["longest"] or timedelta(0)
-        )
-        for row in rows
-    }
+    async with database.ready() as connection:
+        return dict((await holders.asked(connection, identity)).rows)
 
 
 async def seen_collections(

@@ -19,6 +19,7 @@ from bocage_catalogue.kinds import NUMBER, Known, plain
 from bocage_catalogue.sql_arguments import Arguments
 
 __all__ = [
+    "SEEN",
     "Arguments",
     "Clause",
     "Part",
@@ -27,10 +28,15 @@ __all__ = [
     "clauses",
     "eyes",
     "properties",
+    "seeing",
     "visible",
     "where",
 ]
 
+# `visible` for statements that are written once: $1 to $5 are what `seeing` gives.
+SEEN = """($1::boolean or f.audience = 'public' or f.owner = $2::text
+    or (f.audience = 'organisation' and f.organisation = $3::text)
+    or (f.lent and catalogue.lent_to(f.collection, f.id, $4::text[]))) and f.collection <> all($5::text[])"""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
@@ -180,6 +186,11 @@ def eyes(identity: Identity) -> tuple[bool, str | None, str | None, list[str]]:
     if identity.anonymous:
         return sees_everything(identity), None, None, []
     return sees_everything(identity), identity.subject, identity.organisation, names_of(identity)
+
+
+def seeing(identity: Identity, unseen: Iterable[str]) -> list[Any]:
+    """The values of SEEN."""
+    return [*eyes(identity), list(unseen)]
 
 
 def _theirs(identity: Identity, arguments: Arguments) -> str | None:

@@ -1,4 +1,4 @@
-"""pgSTAC's connections: one pool that reads, one that writes; a restart of the database is ridden over."""
+"""pgSTAC's connections: those that read, and those that write; a restart of the database is ridden over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import asyncpg
 import orjson
 from bocage_kit.problems import Problem
 
+from bocage_catalogue.density import Density
+from bocage_catalogue.holders import Holders
+from bocage_catalogue.kept import Kept
 from bocage_catalogue.turns import Turns
 
 _log = logging.getLogger("bocage.catalogue")
@@ -94,15 +97,15 @@ class Connection(Protocol):
 
 
 class Database:
-    """Pools over pgSTAC. Counts are computed for each search: pgSTAC's remembered counts would lag behind."""
+    """Connections to pgSTAC. Counts are computed for each search: pgSTAC's remembered counts would lag behind."""
 
-    def __init__(self, reading: Any, writing: Any) -> None:
-        self._reading, self._writing = reading, writing
-        self.turns = Turns()
+    def __init__(self, reading: Kept, ready: Kept, writing: Any) -> None:
+        self._reading, self._ready, self._writing = reading, ready, writing
+        self.turns, self.holders, self.density = Turns(), Holders(), Density()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, readers: int = 10, writers: int = 5) -> AsyncIterator[Database]:
+    async def open(cls, url: str, *, readers: int = 10, ready: int = 6, writers: int = 5) -> AsyncIterator[Database]:
         common = {"search_path": "pgstac,public", "application_name": "bocage_catalogue", "jit": "off"}
         reading = {
             **common,
@@ -114,28 +117,32 @@ class Database:
             # To start workers takes longer than most searches, and they take the cores of other callers.
             "max_parallel_workers_per_gather": "0",
         }
+        # Whatever the tables hold or held when the plan was made: an index finds it, and no other way grows with them.
+        planned = {
+            **reading,
+            "plan_cache_mode": "force_generic_plan",
+            **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"),
+        }
         writing = {**common, "statement_timeout": "60s", "lock_timeout": "20s"}
         dsn = asyncpg_url(url)
         create: Any = asyncpg.create_pool
+        as_it_is = {"dsn": dsn, "min_size": 1, "init": _as_json, "reset": _as_it_is}
         async with (
-            create(dsn, min_size=1, max_size=readers, init=_as_json, reset=_as_it_is, server_settings=reading) as read,
+            create(**as_it_is, max_size=readers, server_settings=reading) as read,
+            create(**as_it_is, max_size=ready, server_settings=planned) as plain,
             create(dsn, min_size=0, max_size=writers, init=_as_json, server_settings=writing) as write,
+            Kept(read) as kept_read,
+            Kept(plain) as kept_plain,
         ):
-            yield cls(read, write)
+            yield cls(kept_read, kept_plain, write)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Connection]:
+    def reading(self) -> Asking:
         """A connection for questions. Raises Problem 503 while the database is away, 400 for what it refuses."""
-        try:
-            async with _held(self._reading) as connection:
-                yield connection
-        except asyncpg.exceptions.DataError as error:
-            raise _senseless() from error
-        except _AWAY as error:
-            _log.warning("database away", extra={"reason": type(error).__name__})
-            raise unavailable() from error
-        except asyncpg.exceptions.PostgresError as error:
-            raise refused(error) from error
+        return Asking(self._reading)
+
+    def ready(self) -> Asking:
+        """One for questions of which one plan, by indexes alone, serves whatever they are asked with."""
+        return Asking(self._ready)
 
     async def call(self, function: str, *arguments: Any) -> Any:
         """The value of one of pgSTAC's functions."""
@@ -167,7 +174,7 @@ class Database:
     async def answers(self) -> bool:
         """Whether the database answers now."""
         try:
-            async with asyncio.timeout(2), self._reading.acquire() as connection:
+            async with asyncio.timeout(2), self.reading() as connection:
                 await connection.fetchval("select pgstac.get_version()")
         except Exception:
             return False
@@ -190,14 +197,49 @@ async def pause(attempt: int) -> None:
     await asyncio.sleep(0.05 * 2**attempt)
 
 
+class Asking:
+    """A connection for the time of a question; what goes wrong meanwhile is told as a problem."""
+
+    __slots__ = ("_connection", "_kept")
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._connection: Any = None
+
+    async def __aenter__(self) -> Connection:
+        try:
+            self._connection = await self._kept.take()
+        except (*_AWAY, asyncpg.exceptions.PostgresError) as error:
+            raise _away(error) from error
+        connection: Connection = self._connection
+        return connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        connection, self._connection = self._connection, None
+        if error is None:
+            await self._kept.give(connection)
+            return
+        await self._kept.drop(connection)
+        if isinstance(error, asyncpg.exceptions.DataError):
+            raise _senseless() from error
+        if isinstance(error, _AWAY):
+            raise _away(error) from error
+        if isinstance(error, asyncpg.exceptions.PostgresError):
+            raise refused(error) from error
+
+
+def _away(error: BaseException) -> Problem:
+    _log.warning("database away", extra={"reason": type(error).__name__})
+    return unavailable()
+
+
 @asynccontextmanager
 async def _held(pool: Any) -> AsyncIterator[Any]:
     """A connection of `pool`. Whatever stands in the way of one is an outage, not the request's fault."""
     try:
         connection = await pool.acquire(timeout=_ACQUIRE_SECONDS)
     except (*_AWAY, asyncpg.exceptions.PostgresError) as error:
-        _log.warning("database away", extra={"reason": type(error).__name__})
-        raise unavailable() from error
+        raise _away(error) from error
     try:
         yield connection
     finally:

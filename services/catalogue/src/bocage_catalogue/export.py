@@ -23,9 +23,10 @@ from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.export_formats import FORMATS, GEOPARQUET, SEQUENCE, Format, chosen, file_name
-from bocage_catalogue.finished import Layout, Row, there
+from bocage_catalogue.finished import there
 from bocage_catalogue.geoparquet import MAGIC, Columns, Writer
 from bocage_catalogue.head import HEAD
+from bocage_catalogue.layout import Layout, Row
 from bocage_catalogue.present import Document
 from bocage_catalogue.streamed import Places, Streamed
 from bocage_catalogue.streaming import Selection

@@ -1,8 +1,4 @@
-"""Items that the database keeps finished: found by one statement, and sent as the bytes that were stored.
-
-The text of an item has control characters, which JSON never holds, where it depends on the caller
-(`migrations/sql/0001_finished.sql`). What is rare is stored plain and laid out by `present.item`, whose word holds.
-"""
+"""Items that the database keeps finished: found by one statement; how they leave is `layout`'s."""
 
 from __future__ import annotations
 
@@ -11,20 +7,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Protocol
 
-import orjson
 from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
-from bocage_kit.licences import item_licences, licences_of
-from bocage_kit.problems import Problem
+from bocage_kit.problems import Problem, not_found
 
-from bocage_catalogue import counting, ordering, places, present, registry
+from bocage_catalogue import counting, frequent, holders, ordering, places, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
-from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.database import Connection, Database, UnrelatedError
 from bocage_catalogue.explaining import explained
+from bocage_catalogue.frequent import COLUMNS
+from bocage_catalogue.holders import Holding
 from bocage_catalogue.kinds import Known
+from bocage_catalogue.layout import Row
 from bocage_catalogue.ordering import Key
 from bocage_catalogue.places import Matched, Place
 from bocage_catalogue.present import Document
@@ -32,22 +28,18 @@ from bocage_catalogue.visibility import COLLECTION_SQL, CollectionRow, collectio
 
 _log = logging.getLogger("bocage.catalogue")
 
-_BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES, _TERMS = (bytes([n]) for n in range(1, 8))
-_OF_AUTHENTICATION = _REFS + _SCHEMES + _DECLARED + _DECLARED_ALONE
-
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
 _PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 2.0, 5.0
 # Writing so many items a second is a load in bulk.
 _LOAD = 1000
 
-# What a page says of each item; `body` is fetched of those that are on it.
-_COLUMNS = """f.collection as in_collection, f.id as item, f.licences, f.audience, f.hrefs, f.laid_out, f.body,
-    case when f.body is null then catalogue.laid_now(f.collection, f.id, f.datetime) end as now"""
 _AREAS = "select catalogue.area(text, place) from unnest($1::text[], $2::text[]) a (text, place)"
 # A page of more items is fetched in pieces, and ends before its text takes too much.
 _PIECE = 101
 MOST_BYTES = 16 * 1024 * 1024
+# So often the collections may change under a question before it is asked the ordinary way.
+_EDITIONS = 2
 _WRITTEN = """
 select collection as in_collection, id as item, licences, audience, revision, hrefs, laid_out, body,
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
@@ -64,15 +56,6 @@ where f.id = $7 and f.collection = $6 and (
 """  # noqa: S608 - SQL of our own
 
 
-class Row(Protocol):
-    """A finished item: in_collection, item, licences, audience, and its sheet: hrefs, laid_out, body.
-
-    Of one that was written just now the sheet is in the member `now`.
-    """
-
-    def __getitem__(self, name: str) -> Any: ...
-
-
 def there(rows: Sequence[Row]) -> list[Row]:
     """Without those whose tables were dropped after the statement had found them: their collection is deleted."""
     return [row for row in rows if row["body"] is not None or (row["now"] is not None and row["now"]["body"])]
@@ -86,25 +69,9 @@ class Page:
     next: str | None
     previous: str | None
     matched: Matched | None
+    holders: Mapping[str, CollectionRow]
+    """The collections, as they were when it was found."""
     explained: Document | None = None
-
-
-def _json(value: Any) -> bytes:
-    return orjson.dumps(value)
-
-
-_REFS_TEXT = b', "auth:refs": ' + _json([present.SCHEME_NAME]) + b', "storage:refs": ' + _json([present.STORAGE_NAME])
-_DECLARED_TEXT = _json(present.AUTHENTICATION) + b", " + _json(present.STORAGE)
-_TERMS_TEXT: dict[bool | None, bytes] = {
-    None: b"",
-    True: b', "bocage:terms_accepted": true',
-    False: b', "bocage:terms_accepted": false',
-}
-
-
-def _schemes_text(base: str) -> bytes:
-    schemes = {present.SCHEME_NAME: dict(present.API_KEY)}, {present.STORAGE_NAME: present.storage_scheme(base)}
-    return b', "auth:schemes": ' + _json(schemes[0]) + b', "storage:schemes": ' + _json(schemes[1])
 
 
 async def item_row(
@@ -114,7 +81,7 @@ async def item_row(
     if "\0" in collection or "\0" in name:
         return None
     seen = collections_arguments(identity)
-    async with database.reading() as connection:
+    async with database.ready() as connection:
         found = there(await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity)))
     return (found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True)) if found else None
 
@@ -169,31 +136,144 @@ async def known_to(connection: Connection, identity: Identity, unseen: Sequence[
     return known
 
 
+async def holding_of(database: Database, identity: Identity) -> Holding:
+    """The collections, as they are now, with what the caller may know of them."""
+    async with database.ready() as connection:
+        found = await holders.asked(connection, identity)
+    database.holders.keep(identity, found)
+    return found
+
+
 async def page(
     database: Database,
     identity: Identity,
-    rows: Mapping[str, CollectionRow],
     search: Search,
     most: int,
     token: str | None = None,
     *,
     explain: bool = False,
+    within: str | None = None,
 ) -> Page:
-    """One page of what the caller sees. Raises Problem 400."""
-    return await carefully(search, lambda s: _page(database, identity, rows, s, most, token, explain=explain))
+    """One page of what the caller sees, `within` a collection. Raises Problem 400, or 404 when that is not seen."""
+    holding = await holding_of(database, identity)
+    if within is not None and not holding.sees(within):
+        raise not_found(f"Collection {within}")
+    return await carefully(search, lambda s: _page(database, identity, holding, s, most, token, explain=explain))
+
+
+async def frequent_page(
+    database: Database,
+    identity: Identity,
+    search: Search,
+    most: int,
+    token: str | None = None,
+    within: str | None = None,
+) -> Page | None:
+    """The same of the most frequent searches; None of all others, and when there is more to look at than is quick."""
+    place, asked = None, ""
+    keys: tuple[Key, ...] = frequent.KEYS
+    if most >= _PIECE or search.sortby or search.conditions:
+        return None
+    if token is not None:
+        asked = _fingerprint(identity, search)
+        place, keys = places.place(token, (), Known(), asked)
+    form = frequent.form(search, place)
+    if form is None:
+        return None
+    sql = frequent.statement(form)
+    holding = database.holders.of(identity)
+    for _ in range(_EDITIONS):
+        if holding is None or (within is not None and not holding.sees(within)):
+            holding = await holding_of(database, identity)
+            if within is not None and not holding.sees(within):
+                raise not_found(f"Collection {within}")
+        values = frequent.values(form, identity, holding, search, most + 1, place)
+        if values is None:
+            return None
+        try:
+            async with database.ready() as connection:
+                if form.walked:
+                    period = frequent.begun(holding, search), search.period[1] if search.period else None
+                    entries = await database.density.entries(connection, search.collections, *period)
+                    if entries is None or entries > frequent.FEW:
+                        return None
+                found = await connection.fetch(sql, *values)
+        except UnrelatedError:
+            return None
+        if found[0]["edition"] == holding.edition:
+            if form.walked and found[0]["hits"] > counting.MOST:
+                return None
+            return _framed(identity, search, holding, found, most, place, keys, asked)
+        holding = None
+    return None
+
+
+def _framed(
+    identity: Identity,
+    search: Search,
+    holding: Holding,
+    rows: Sequence[Row],
+    most: int,
+    place: Place | None,
+    keys: Sequence[Key],
+    asked: str,
+) -> Page:
+    """A page of what a frequent statement found."""
+    found = there(rows)
+    more = len(rows) > most
+    if place is not None:
+        matched = place.matched
+    elif not more:
+        matched = Matched(len(found))
+    else:
+        matched = Matched(rows[0]["hits"])
+    found = found[:most]
+    if place is not None and place.backwards:
+        found.reverse()
+    if more and not asked:
+        asked = _fingerprint(identity, search)
+    return _linked(found, keys, place, matched, asked, holding, more=more)
+
+
+def _linked(
+    found: list[Row],
+    keys: Sequence[Key],
+    place: Place | None,
+    matched: Matched | None,
+    asked: str,
+    holding: Holding,
+    *,
+    more: bool,
+    told: Document | None = None,
+) -> Page:
+    """A page with the tokens of those before and after it."""
+    backwards = place is not None and place.backwards
+
+    def token(row: Row, *, back: bool) -> str:
+        values = tuple(row[f"k{n}"] for n in range(len(keys)))
+        return places.token(Place(back, values, matched), keys, asked)
+
+    return Page(
+        found,
+        token(found[-1], back=False) if found and (more or backwards) else None,
+        token(found[0], back=True) if found and place is not None and (more or not backwards) else None,
+        matched,
+        holding.rows,
+        told,
+    )
 
 
 async def _page(
     database: Database,
     identity: Identity,
-    rows: Mapping[str, CollectionRow],
+    holding: Holding,
     search: Search,
     most: int,
     token: str | None = None,
     *,
     explain: bool = False,
 ) -> Page:
-    unseen = [name for name, row in rows.items() if not row.visible]
+    rows, unseen = holding.rows, holding.unseen
     holders = rows.keys() if search.collections is None else search.collections
     search = replace(search, longest=max((rows[name].longest for name in holders if name in rows), default=None))
     async with database.reading() as connection:
@@ -229,17 +309,7 @@ async def _page(
             matched = await counting.counted(connection, identity, unseen, search, known, beside)
         told = await explained(connection, identity, unseen, search, known) if explain else None
 
-    def linked(row: Row, *, back: bool) -> str:
-        values = tuple(row[f"k{n}"] for n in range(len(keys)))
-        return places.token(Place(back, values, matched), keys, asked)
-
-    return Page(
-        there(found),
-        linked(found[-1], back=False) if found and (more or backwards) else None,
-        linked(found[0], back=True) if found and place is not None and (more or not backwards) else None,
-        matched,
-        told,
-    )
+    return _linked(there(found), keys, place, matched, asked, holding, more=more, told=told)
 
 
 def _fingerprint(identity: Identity, search: Search) -> str:
@@ -264,7 +334,7 @@ def _statement(
     sql = [key.sql(arguments) for key in keys]
     told = [key.told(expression) for key, expression in zip(keys, sql, strict=True)]
     # The rows themselves, of those alone that are on the page, unless these are so many that they come in pieces.
-    columns = _COLUMNS if most > _PIECE else "f.collection, f.id"
+    columns = COLUMNS if most > _PIECE else "f.collection, f.id"
     columns = ", ".join([columns, *(f"{x} as k{n}" for n, x in enumerate(told if most > _PIECE else sql))])
     values, backwards = (place.values, place.backwards) if place else (None, False)
     parts = [
@@ -279,7 +349,7 @@ def _statement(
     placed = list(zip(keys, names, strict=True))
     order = ordering.order(keys, names, backwards=backwards, first_has_value=False)
     return (
-        f"select {_COLUMNS}, {', '.join(f'{key.told(name)} as k{n}' for n, (key, name) in enumerate(placed))}"  # noqa: S608
+        f"select {COLUMNS}, {', '.join(f'{key.told(name)} as k{n}' for n, (key, name) in enumerate(placed))}"  # noqa: S608
         f" from ({found}) h"
         f" join catalogue.finished_item f on f.id = h.id and f.collection = h.collection order by {order}"
     )
@@ -298,59 +368,3 @@ async def _fetched(connection: Connection, sql: str, arguments: Arguments, most:
                 return found, True
             found.append(row)
     return found, False
-
-
-class Layout:
-    """How one caller is shown finished items; decisions are made once for all items under the same licences."""
-
-    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en") -> None:
-        self._identity, self._rows, self._tongue = identity, rows, tongue
-        self._base = _json(identity.public_base.rstrip("/"))[1:-1]
-        self._internal = identity.has("service:assets")
-        self._schemes = _schemes_text(identity.public_base)
-        self._decided: dict[tuple[str, str, str], tuple[bool, bytes, bytes]] = {}
-
-    def text(self, row: Row) -> bytes:
-        """The item as the caller sees it, as JSON."""
-        sheet: Row = row["now"] or row
-        if not sheet["laid_out"] or self._internal:
-            return orjson.dumps(self.document(row))
-        gated, licences, terms = self._decision(row)
-        body: bytes = sheet["body"]
-        if gated:
-            body = (
-                body.replace(_REFS, _REFS_TEXT)
-                .replace(_SCHEMES, self._schemes)
-                .replace(_DECLARED, b", " + _DECLARED_TEXT)
-                .replace(_DECLARED_ALONE, _DECLARED_TEXT)
-            )
-        else:
-            body = body.translate(None, _OF_AUTHENTICATION)
-        return body.replace(_LICENCES, licences).replace(_TERMS, terms).replace(_BASE, self._base)
-
-    def document(self, row: Row) -> Document:
-        """The same as a document."""
-        sheet: Row = row["now"] or row
-        body: bytes = sheet["body"]
-        if sheet["laid_out"]:
-            body = body.translate(None, _OF_AUTHENTICATION + _LICENCES + _TERMS).replace(_BASE, self._base)
-        stored: Document = orjson.loads(body)
-        for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
-            stored["assets"][name]["href"] = href
-        return present.item(stored, self._rights(row), self._identity, self._tongue)
-
-    def _rights(self, row: Row) -> Document:
-        return self._rows[row["in_collection"]].rights if row["in_collection"] in self._rows else {}
-
-    def _decision(self, row: Row) -> tuple[bool, bytes, bytes]:
-        key = (row["in_collection"], row["licences"], row["audience"])
-        if key not in self._decided:
-            rights, stated = self._rights(row), {"properties": orjson.loads(row["licences"])}
-            licences = item_licences(rights, stated)
-            links = present.licence_links(self._identity.public_base, licences)
-            self._decided[key] = (
-                present.is_gated(self._identity, licences_of(rights, stated), row["audience"]),
-                b"".join(b", " + _json(link) for link in links),
-                _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
-            )
-        return self._decided[key]

@@ -12,7 +12,8 @@ from bocage_kit.identity import Identity
 from bocage_catalogue import ordering
 from bocage_catalogue.conditions import Arguments, Search, visible, where
 from bocage_catalogue.database import Connection, Database
-from bocage_catalogue.finished import Row, known_to
+from bocage_catalogue.finished import known_to
+from bocage_catalogue.layout import Row
 from bocage_catalogue.visibility import CollectionRow
 
 _KEYS, _ROWS, _BYTES = 2000, 100, 2 << 20

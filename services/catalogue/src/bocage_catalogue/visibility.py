@@ -14,10 +14,6 @@ from bocage_kit.licences import LICENCES_FIELD
 VISIBLE = """coalesce(
     $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
     or id = any($4) or shared && $5, false)"""
-COLLECTIONS_SQL = (
-    f"select id, title, revision, rights, longest, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
-    " from catalogue.finished_collection order by id"
-)
 # One of them, by name.
 COLLECTION_SQL = f"select id, title, revision, rights from catalogue.finished_collection where id = $6 and {VISIBLE}"  # noqa: S608
 
@@ -35,7 +31,7 @@ class CollectionRow:
 
 
 def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:
-    """The parameters of COLLECTIONS_SQL."""
+    """The parameters of VISIBLE."""
     if identity.anonymous:
         return False, None, None, sorted(identity.hidden), []
     own = names_of(identity)

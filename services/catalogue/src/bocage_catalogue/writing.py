@@ -25,6 +25,7 @@ from bocage_catalogue.bulk import Method, Mode
 from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.etags import tagged
+from bocage_catalogue.layout import Layout
 from bocage_catalogue.present import GEOJSON, JSON, Document, stac
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
@@ -109,7 +110,7 @@ async def _item_answer(
     holder, identity = str(collection["id"]), caller(request)
     row = await finished.written_row(connection, holder, name)
     rows = {holder: CollectionRow(None, _rights(collection), visible=True)}
-    layout = finished.Layout(identity, rows, language.of(request))
+    layout = Layout(identity, rows, language.of(request))
     return tagged(request, layout.text(row), row["revision"], GEOJSON, status, headers)
 
 
