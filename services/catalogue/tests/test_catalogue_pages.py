@@ -89,6 +89,7 @@ FREQUENT = [SEARCHES[n] for n in (0, 1, 4, 8)]
 @pytest.mark.parametrize("search", SEARCHES, ids=str)
 def test_pages_are_those_of_pgstac(scattered: Any, search: dict[str, Any]) -> None:
     """Forward to the end and back again: the same items in the same order, the same tokens and counts."""
+
     async def walk() -> int:
         theirs_from: str | None = None
         ours_from: str | None = None

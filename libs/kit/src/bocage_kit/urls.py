@@ -123,9 +123,14 @@ def _scheme(value: str | None) -> str:
     return "https" if (value or "").split(",")[-1].strip().lower() == "https" else "http"
 
 
+@lru_cache(8192)
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="~:@!$&'()*+,;=")
+
+
 def public_url(base: str, *segments: str, trailing_slash: bool = False) -> str:
     """`base` followed by percent-encoded path segments."""
-    path = "".join("/" + quote(segment, safe="~:@!$&'()*+,;=") for segment in segments)
+    path = "".join(["/" + _quoted(segment) for segment in segments])
     return base.rstrip("/") + path + ("/" if trailing_slash else "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -46,18 +47,28 @@ def link_header(links: Iterable[Mapping[str, Any]]) -> str:
         rel, href = str(link.get("rel")), str(link.get("href"))
         if rel not in _IN_HEADER or link.get("method", "GET") != "GET" or len(href) > _LONGEST_LINK:
             continue
-        if not (href.isascii() and href.isprintable()) or "<" in href or ">" in href:
+        type_, language = link.get("type", JSON), link.get("hreflang")
+        # Whoever wrote the object wrote these too: what a header can't hold, or would end it, is left out.
+        text = _told(rel, href, type_ if isinstance(type_, str) else "", language if isinstance(language, str) else "")
+        if not text:
             continue
-        text = f'<{href}>; rel="{rel}"'
-        for name, value in (("type", link.get("type", JSON)), ("hreflang", link.get("hreflang"))):
-            # Whoever wrote the object wrote these too: what a header can't hold, or would end it, is left out.
-            if isinstance(value, str) and _QUOTABLE.fullmatch(value):
-                text += f'; {name}="{value}"'
         room -= len(text) + 2
         if room < 0:
             break
         made.append(text)
     return ", ".join(made)
+
+
+@lru_cache(4096)
+def _told(rel: str, href: str, type_: str, language: str) -> str:
+    """One link as the header has it; nothing of what it can't hold."""
+    if not (href.isascii() and href.isprintable()) or "<" in href or ">" in href:
+        return ""
+    text = f'<{href}>; rel="{rel}"'
+    for name, value in (("type", type_), ("hreflang", language)):
+        if _QUOTABLE.fullmatch(value):
+            text += f'; {name}="{value}"'
+    return text
 
 
 def database_of(request: Request) -> Database:

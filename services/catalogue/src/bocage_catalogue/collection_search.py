@@ -16,8 +16,8 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asking, fields, holders, language, ordering, present
-from bocage_catalogue.answers import answer, database_of
+from bocage_catalogue import asking, collection_text, fields, holders, language, ordering, present
+from bocage_catalogue.answers import answer, database_of, link_header
 from bocage_catalogue.conditions import Arguments, Search, SortKey, where
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.etags import tagged
@@ -43,6 +43,7 @@ _MEMBERS = (
     f" from {_SEARCHED} cross join lateral jsonb_each(f.content -> 'properties') m where {VISIBLE}"
 )
 _KINDS = {"string": "text"}
+_UNASKED = Search(), asking.Look(LIMIT, None, frozenset(), frozenset(), explain=False)
 
 
 @attr.s
@@ -89,8 +90,13 @@ class CollectionsRequest(APIRequest):
 class Found:
     """A collection as it is stored, and which revision of it."""
 
-    stored: Document
+    body: bytes
     revision: int
+
+    @property
+    def stored(self) -> Document:
+        found: Document = orjson.loads(self.body)
+        return found
 
 
 async def collection_rows(database: Database, identity: Identity) -> dict[str, CollectionRow]:
@@ -103,18 +109,19 @@ async def seen_collections(
     database: Database, identity: Identity, most: int, offset: int = 0, search: Search | None = None
 ) -> tuple[list[Found], int]:
     """The collections that the caller sees, by id unless the search says otherwise, and how many there are."""
-    async with database.reading() as connection:
+    plain = search is None or search == Search()
+    async with database.ready() if plain else database.reading() as connection:
         arguments = Arguments(*collections_arguments(identity))
         arguments.outlined = False
         sql = _SEEN
-        if search is not None and search != Search():
+        if search is not None and not plain:
             sql = _page(search, await _known(connection, identity, search), arguments)
         rows = await connection.fetch(sql, *arguments.values, most, offset)
         matched = rows[0]["matched"] if rows else 0
         if not rows and offset:  # past the end: of no row the count is told
             first = await connection.fetch(sql, *arguments.values, 1, 0)
             matched = first[0]["matched"] if first else 0
-    return [Found(orjson.loads(row["body"]), row["revision"]) for row in rows], matched
+    return [Found(row["body"], row["revision"]) for row in rows], matched
 
 
 async def _known(connection: Connection, identity: Identity, search: Search) -> Known:
@@ -150,7 +157,7 @@ async def seen_collection(database: Database, identity: Identity, name: str) -> 
         rows = await connection.fetch(_ONE, *collections_arguments(identity), name)
     if not rows:
         raise not_found(f"Collection {name}")
-    return Found(orjson.loads(rows[0]["body"]), rows[0]["revision"])
+    return Found(rows[0]["body"], rows[0]["revision"])
 
 
 async def stored_collection(database: Database, identity: Identity, name: str) -> Document:
@@ -181,12 +188,14 @@ def _number(text: str) -> float:
 async def all_collections(request: Request, **given: Any) -> Response:
     """The collections that the caller sees, searched among and by pages."""
     identity, tongue = caller(request), language.of(request)
-    search, look = asked_for({name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    search, look = asked_for(given) if given else _UNASKED
     limit, offset = min(look.limit, MOST), given.get("offset") or 0
     found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
-    shown = [present.collection(row.stored, identity, tongue) for row in found]
     if look.include or look.exclude:
-        shown = [fields.chosen(one, look.include, look.exclude, fields.OF_COLLECTIONS) for one in shown]
+        shown = [_chosen(present.collection(row.stored, identity, tongue), look) for row in found]
+    else:
+        shown = [collection_text.text(row.body, identity, tongue) for row in found]
     base = identity.public_base
     here = stac(base, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]
@@ -194,10 +203,16 @@ async def all_collections(request: Request, **given: Any) -> Response:
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:
         links.append(link("previous", with_query(request, here, offset=str(max(0, offset - limit))), method="GET"))
-    return answer(
-        {"collections": shown, "links": links, "numberMatched": matched, "numberReturned": len(shown)},
-        headers={"Content-Language": tongue},
+    about = {"links": links, "numberMatched": matched, "numberReturned": len(shown)}
+    body = b"".join(
+        (b'{"collections":[', b",".join(shown), b"],", orjson.dumps(about, option=orjson.OPT_SORT_KEYS)[1:])
     )
+    return Response(body, headers={"Content-Language": tongue, "Link": link_header(links)}, media_type=JSON)
+
+
+def _chosen(shown: Document, look: asking.Look) -> bytes:
+    chosen = fields.chosen(shown, look.include, look.exclude, fields.OF_COLLECTIONS)
+    return orjson.dumps(chosen, option=orjson.OPT_SORT_KEYS)
 
 
 async def one_collection(request: Request, name: str) -> Response:

@@ -75,17 +75,27 @@ class Layout:
 
     def texts(self, rows: Sequence[Row]) -> bytes:
         """Items as the caller sees them, as JSON with commas between: what is decided alike is filled in at once."""
-        alike: dict[Decision, list[int]] = {}
-        made: list[bytes] = [b""] * len(rows)
+        by_key: dict[tuple[str, str, str], list[int]] = {}
+        made: list[bytes] = []
         for place, row in enumerate(rows):
-            sheet: Row = row["now"] or row
+            now = row["now"]
+            sheet: Row = row if now is None else now
             if sheet["laid_out"] and not self._internal:
-                alike.setdefault(self._decision(row), []).append(place)
-                made[place] = sheet["body"]
+                key = row["in_collection"], row["licences"], row["audience"]
+                if key in by_key:
+                    by_key[key].append(place)
+                else:
+                    by_key[key] = [place]
+                made.append(sheet["body"])
             else:
-                made[place] = _json(self.document(row))
-        if len(alike) == 1 and len(places := next(iter(alike.values()))) == len(rows):
-            return self._filled(b",".join(made), next(iter(alike)))
+                made.append(_json(self.document(row)))
+        alike: dict[Decision, list[int]] = {}
+        for key, places in by_key.items():
+            alike.setdefault(self._decision(*key), []).extend(places)
+        if len(alike) == 1:
+            decision, places = next(iter(alike.items()))
+            if len(places) == len(rows):
+                return self._filled(b",".join(made), decision)
         for decision, places in alike.items():
             bodies = _BETWEEN.join([made[place] for place in places])
             for place, body in zip(places, self._filled(bodies, decision).split(_BETWEEN), strict=True):
@@ -115,20 +125,20 @@ class Layout:
         stored: Document = orjson.loads(body)
         for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
-        return present.item(stored, self._rights(row), self._identity, self._tongue)
+        return present.item(stored, self._rights(row["in_collection"]), self._identity, self._tongue)
 
-    def _rights(self, row: Row) -> Document:
-        return self._rows[row["in_collection"]].rights if row["in_collection"] in self._rows else {}
+    def _rights(self, collection: str) -> Document:
+        return self._rows[collection].rights if collection in self._rows else {}
 
-    def _decision(self, row: Row) -> Decision:
-        key = (row["in_collection"], row["licences"], row["audience"])
+    def _decision(self, collection: str, licences_text: str, audience: str) -> Decision:
+        key = collection, licences_text, audience
         found = self._decided.get(key)
         if found is None:
-            rights, stated = self._rights(row), {"properties": orjson.loads(row["licences"])}
+            rights, stated = self._rights(collection), {"properties": orjson.loads(licences_text)}
             licences = item_licences(rights, stated)
             links = present.licence_links(self._identity.public_base, licences)
             found = self._decided[key] = Decision(
-                present.is_gated(self._identity, licences_of(rights, stated), row["audience"]),
+                present.is_gated(self._identity, licences_of(rights, stated), audience),
                 b"".join(b", " + _json(link) for link in links),
                 _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
             )

@@ -230,13 +230,20 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
 
 def collection(stored: Document, identity: Identity, tongue: str = "en") -> Document:
     """A collection as `identity` sees it."""
-    base, name = identity.public_base, str(stored["id"])
-    made = dict(stored)
     licences = licences_of(stored)
-    if is_gated(identity, licences, stored.get(AUDIENCE_FIELD)):
+    gated = is_gated(identity, licences, stored.get(AUDIENCE_FIELD))
+    accepted = terms_accepted(identity, licences)
+    return collection_for(stored, identity.public_base, tongue, gated=gated, accepted=accepted)
+
+
+def collection_for(stored: Document, base: str, tongue: str, *, gated: bool, accepted: bool | None) -> Document:
+    """A collection as it is seen by callers of whom the same is decided."""
+    name, licences = str(stored["id"]), licences_of(stored)
+    made = dict(stored)
+    if gated:
         made["auth:schemes"] = {**_members(made.get("auth:schemes")), SCHEME_NAME: dict(API_KEY)}
         declare(made, add=AUTHENTICATION)
-    if (accepted := terms_accepted(identity, licences)) is not None:
+    if accepted is not None:
         made[TERMS_FIELD] = accepted
     if language.show(made, tongue):
         declare(made, add=language.EXTENSION)
