@@ -10,7 +10,7 @@ import orjson
 import psycopg
 import pytest
 from bocage_catalogue import present
-from bocage_catalogue.finished import Layout
+from bocage_catalogue.layout import Layout
 from bocage_catalogue.visibility import CollectionRow
 from bocage_kit.database import migrate
 from bocage_kit.identity import Identity, Level
@@ -266,6 +266,7 @@ def test_laid_out_text_equals_the_presented_document(
     rights = {"bocage:licences": ["LicenseRef-Test"], "license": "other"}
     rows = {"scenes": CollectionRow(None, rights, visible=True)}
     seen = {True: 0, False: 0}
+    page: list[Any] = []
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(made=items_(odd))
@@ -283,11 +284,13 @@ def test_laid_out_text_equals_the_presented_document(
         base = {k: v for k, v in feature["i"].pop("pgstac:base_item").items() if v is not None}
         stored = hydrate(base, feature["i"], strip_unmatched_markers=True)
         seen[row["laid_out"]] += 1
+        page[:] = [row, *page][:4]
         for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
             for tongue in ("en", "fr"):
                 layout, expected = Layout(identity, rows, tongue), present.item(dict(stored), rights, identity, tongue)
                 assert orjson.loads(layout.text(row)) == expected
                 assert layout.document(row) == expected
+                assert layout.texts(page) == b",".join(layout.text(one) for one in page)
 
     check()
     assert seen[False] > 20 if odd else seen[False] == 0, "the way that is meant was walked"
