@@ -55,7 +55,9 @@ def filled(module_database: Any) -> Any:
         items = []
         for n in range(150):
             moment = f"2024-0{1 + n % 6}-{1 + n % 28:02}T00:00:00Z"
-            lasting = {"start_datetime": moment, "end_datetime": f"2024-0{3 + n % 6}-28T00:00:00Z"} if n % 7 == 0 else {}
+            lasting = (
+                {"start_datetime": moment, "end_datetime": f"2024-0{3 + n % 6}-28T00:00:00Z"} if n % 7 == 0 else {}
+            )
             place = {"type": "Point", "coordinates": [n % 10, 40 + n % 9]}
             items.append(
                 item(
@@ -177,10 +179,14 @@ def test_who_sees_what_is_said_alike_in_both_ways(filled: Any) -> None:
             for unseen in ([], ["hidden"], ["scenes", "hidden"]):
                 arguments = Arguments()
                 found = []
-                for condition, values in ((SEEN, seeing(who, unseen)), (visible(who, unseen, arguments), arguments.values)):
+                for condition, values in (
+                    (SEEN, seeing(who, unseen)),
+                    (visible(who, unseen, arguments), arguments.values),
+                ):
                     with psycopg.RawCursor(connection) as cursor:
                         cursor.execute(
-                            f"select collection, id from catalogue.finished_item f where {condition} order by 1, 2", values
+                            f"select collection, id from catalogue.finished_item f where {condition} order by 1, 2",
+                            values,
                         )
                         found.append(cursor.fetchall())
                 assert found[0] == found[1]

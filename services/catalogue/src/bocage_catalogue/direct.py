@@ -26,7 +26,8 @@ _WITHIN = re.compile(r"/stac/collections/([A-Za-z0-9_.:-]+)/items(?:/([A-Za-z0-9
 _NUMBER = re.compile(r"-?[0-9]{1,4}(?:\.[0-9]{1,18})?\Z")
 _LIMIT = re.compile(r"[1-9][0-9]{0,5}\Z")
 _PLAIN = frozenset(("datetime", "token"))
-_LISTS = frozenset(("collections", "ids"))
+_NAMES = frozenset(("collections", "ids"))
+_LONGEST = 100_000
 
 
 class Direct:
@@ -60,7 +61,7 @@ def _answer(scope: Scope) -> Answer | None:
     if path == "/stac/collections":
         return None if scope["query_string"] else collection_search.all_collections
     if path == "/stac/search":
-        if (given := _given(scope["query_string"], _LISTS)) is None:
+        if (given := _given(scope["query_string"], listed=True)) is None:
             return None
         return partial(searching.search_by_parameters, **given)
     found = _WITHIN.match(path)
@@ -69,7 +70,7 @@ def _answer(scope: Scope) -> Answer | None:
     collection, item = found.groups()
     if item is not None:
         return None if scope["query_string"] else partial(searching.one_item, collection_id=collection, item_id=item)
-    if (given := _given(scope["query_string"], frozenset())) is None:
+    if (given := _given(scope["query_string"], listed=False)) is None:
         return None
     return partial(searching.items_of, collection_id=collection, **given)
 
@@ -79,8 +80,8 @@ def _is_json(scope: Scope) -> bool:
     return types == [b"application/json"]
 
 
-def _given(query: bytes, lists: frozenset[str]) -> dict[str, Any] | None:
-    """The parameters as the routes would hand them on, unless they need a closer look."""
+def _given(query: bytes, *, listed: bool) -> dict[str, Any] | None:
+    """The parameters as the routes would hand them on, names as a list or as text, unless they need a closer look."""
     made: dict[str, Any] = {}
     if not query:
         return made
@@ -89,8 +90,8 @@ def _given(query: bytes, lists: frozenset[str]) -> dict[str, Any] | None:
             return None
         if name in _PLAIN:
             made[name] = value
-        elif name in lists:
-            made[name] = value.split(",")
+        elif name in _NAMES and len(value) <= _LONGEST:
+            made[name] = value.split(",") if listed else value
         elif name == "limit" and _LIMIT.match(value):
             made[name] = int(value)
         elif name == "bbox" and all(map(_NUMBER.match, value.split(","))):

@@ -116,7 +116,7 @@ def statement(asked: Form) -> str:
         conditions.append(
             f"(f.outline operator(public.&&) {box}) is true"
             f" and (case when f.outlined then catalogue.shape_meets(f.collection, f.id, {box})"
-            f" else catalogue.meets(f.outline, {box}) end) is true"
+            f" else public.st_intersects(f.outline, {box}) end) is true"
         )
     if asked.until:
         conditions.append(f"f.datetime <= {place()}::timestamptz")
