@@ -161,16 +161,17 @@ def test_all_else_goes_the_ordinary_way(filled: Any, body: dict[str, Any]) -> No
 
 
 def test_much_to_look_at_is_looked_for_the_ordinary_way(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look() -> tuple[Page | None, Page | None]:
+    async def look() -> None:
         async with Database.open(filled.url("catalogue")) as database:
             ask = from_body({"bbox": [0, 40, 4, 44]})
             few = await frequent_page(database, EYES[3], ask, 10)
+            assert few is not None
             monkeypatch.setattr(frequent, "FEW", 100)
-            return few, await frequent_page(database, EYES[3], ask, 10)
+            for token in (None, few.next):
+                assert await frequent_page(database, EYES[3], ask, 10, token) is None
+            assert await frequent_page(database, EYES[3], Search(), 10) is not None
 
-    few, many = asyncio.run(look())
-    assert few is not None
-    assert many is None
+    asyncio.run(look())
 
 
 def test_who_sees_what_is_said_alike_in_both_ways(filled: Any) -> None:

@@ -192,7 +192,7 @@ async def frequent_page(
             return None
         try:
             async with database.ready() as connection:
-                if form.walked:
+                if not form.whole:
                     period = frequent.begun(holding, search), search.period[1] if search.period else None
                     entries = await database.density.entries(connection, search.collections, *period)
                     if entries is None or entries > frequent.FEW:
@@ -274,8 +274,8 @@ async def _page(
     explain: bool = False,
 ) -> Page:
     rows, unseen = holding.rows, holding.unseen
-    holders = rows.keys() if search.collections is None else search.collections
-    search = replace(search, longest=max((rows[name].longest for name in holders if name in rows), default=None))
+    among = rows.keys() if search.collections is None else search.collections
+    search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
     async with database.reading() as connection:
         known = await known_to(connection, identity, unseen, search)
         asked = _fingerprint(identity, search)

@@ -60,7 +60,7 @@ class Form:
 
     @property
     def walked(self) -> bool:
-        """Whether all that lies in the period is looked at."""
+        """Whether all that lies in the period is looked at, and counted."""
         return self.place is None and not self.whole
 
     @property
@@ -179,8 +179,8 @@ def values(
 def begun(holding: Holding, search: Search) -> datetime | None:
     """What lies in a period began then or later; None when nobody can say."""
     since = search.period[0] if search.period else None
-    holders = holding.rows if search.collections is None else search.collections
-    lasting = max((holding.rows[name].longest for name in holders if name in holding.rows), default=None)
+    among = holding.rows if search.collections is None else search.collections
+    lasting = max((holding.rows[name].longest for name in among if name in holding.rows), default=None)
     if since is None or lasting is None:
         return since
     try:
