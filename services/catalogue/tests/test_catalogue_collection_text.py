@@ -50,4 +50,4 @@ def test_the_text_is_the_presented_document(
     identity = caller.model_copy(update={"public_base": base})
     expected = orjson.dumps(present.collection(stored, identity, tongue), option=orjson.OPT_SORT_KEYS)
     for _ in range(2):
-        assert collection_text.text(orjson.dumps(stored), identity, tongue) == expected
+        assert collection_text.texts([orjson.dumps(stored)] * 2, identity, tongue) == [expected] * 2

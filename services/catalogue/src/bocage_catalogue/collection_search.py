@@ -195,7 +195,7 @@ async def all_collections(request: Request, **given: Any) -> Response:
     if look.include or look.exclude:
         shown = [_chosen(present.collection(row.stored, identity, tongue), look) for row in found]
     else:
-        shown = [collection_text.text(row.body, identity, tongue) for row in found]
+        shown = collection_text.texts([row.body for row in found], identity, tongue)
     base = identity.public_base
     here = stac(base, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]

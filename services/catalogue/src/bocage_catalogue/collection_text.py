@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -18,16 +19,25 @@ _BASE, _WRITTEN = "\x01", b"\\u0001"
 _REMEMBERED, _LONGEST = 1000, 32_768
 
 
-def text(body: bytes, identity: Identity, tongue: str) -> bytes:
-    """A collection that is stored as `body`, as `identity` sees it, as JSON with its members in order."""
-    if len(body) > _LONGEST:
-        return _sorted(present.collection(orjson.loads(body), identity, tongue))
-    licences, audience = _stated(body)
-    gated, accepted = present.is_gated(identity, licences, audience), present.terms_accepted(identity, licences)
-    parts = _parts(body, tongue, gated, accepted)
-    if parts is None:
-        return _sorted(present.collection(orjson.loads(body), identity, tongue))
-    return orjson.dumps(identity.public_base.rstrip("/"))[1:-1].join(parts)
+def texts(bodies: Iterable[bytes], identity: Identity, tongue: str) -> list[bytes]:
+    """Collections that are stored as `bodies`, as `identity` sees them, as JSON with its members in order."""
+    base = orjson.dumps(identity.public_base.rstrip("/"))[1:-1]
+    decided: dict[tuple[tuple[str, ...], str | None], tuple[bool, bool | None]] = {}
+    made: list[bytes] = []
+    for body in bodies:
+        stated = _stated(body) if len(body) <= _LONGEST else None
+        if stated is None:
+            made.append(_sorted(present.collection(orjson.loads(body), identity, tongue)))
+            continue
+        found = decided.get(stated)
+        if found is None:
+            licences, audience = stated
+            found = decided[stated] = (
+                present.is_gated(identity, licences, audience),
+                present.terms_accepted(identity, licences),
+            )
+        made.append(base.join(_parts(body, tongue, *found)))
+    return made
 
 
 def _sorted(document: Any) -> bytes:
@@ -35,16 +45,17 @@ def _sorted(document: Any) -> bytes:
 
 
 @lru_cache(_REMEMBERED)
-def _stated(body: bytes) -> tuple[tuple[str, ...], Any]:
-    """Its licences and its audience."""
+def _stated(body: bytes) -> tuple[tuple[str, ...], str | None] | None:
+    """Its licences and its audience; None of what is laid out each time."""
+    if _WRITTEN in body or _BASE.encode() in body:
+        return None
     stored = orjson.loads(body)
-    return licences_of(stored), stored.get(AUDIENCE_FIELD)
+    audience = stored.get(AUDIENCE_FIELD)
+    return (licences_of(stored), audience) if audience is None or isinstance(audience, str) else None
 
 
 @lru_cache(_REMEMBERED)
-def _parts(body: bytes, tongue: str, gated: bool, accepted: bool | None) -> tuple[bytes, ...] | None:
-    """The text around the public base; None where it can't be told apart from what is stored."""
-    if _WRITTEN in body or _BASE.encode() in body:
-        return None
+def _parts(body: bytes, tongue: str, gated: bool, accepted: bool | None) -> tuple[bytes, ...]:
+    """The text around the public base."""
     shown = present.collection_for(orjson.loads(body), _BASE, tongue, gated=gated, accepted=accepted)
     return tuple(_sorted(shown).split(_WRITTEN))

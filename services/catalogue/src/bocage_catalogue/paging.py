@@ -14,7 +14,13 @@ def with_query(request: Request, href: str, **changes: str) -> str:
     """`href` with the request's own query, some of it replaced."""
     if request.method != "GET":
         return href
-    query = [(name, value) for name, value in parse_qsl(request.url.query) if name not in changes]
+    # Of the scope: to make an URL of it takes longer than all else here.
+    given: bytes = request.scope["query_string"]
+    query = (
+        [(name, value) for name, value in parse_qsl(given.decode("utf-8", "replace")) if name not in changes]
+        if given
+        else []
+    )
     query += list(changes.items())
     return f"{href}?{urlencode(query)}" if query else href
 
