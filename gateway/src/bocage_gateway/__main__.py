@@ -6,7 +6,7 @@ import uvicorn
 from bocage_kit import logs
 
 from bocage_gateway.app import create_app
-from bocage_gateway.protocol import BoundedProtocol
+from bocage_gateway.front import Front
 from bocage_gateway.settings import GatewaySettings
 
 
@@ -18,7 +18,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=Front,
         ws="none",
         access_log=False,
         log_config=None,

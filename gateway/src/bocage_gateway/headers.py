@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -130,6 +132,47 @@ def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: 
             answer.append((b"cache-control", b"private, no-cache"))
         answer.append((b"vary", b"Authorization, X-API-Key, Access-Key"))
     return answer
+
+
+_LINES = {
+    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else ''}\r\n".encode()
+    for status in range(200, 600)
+}
+_COMMON = b"".join(b"%b: %b\r\n" % header for header in _ALWAYS)
+_DEFAULT_LINES = {name: b"%b: %b\r\n" % (name, value) for name, value in _DEFAULTS} | {
+    b"cache-control": b"cache-control: private, no-cache\r\n"
+}
+
+
+class Head(NamedTuple):
+    """The head of an answer as a caller gets it, without its last lines."""
+
+    text: bytes
+    charged: int
+    framed: bool
+    """Whether it says its length; else the body goes out in chunks."""
+
+
+def rendered(status: int, answered: Headers, request: str) -> Head:
+    """What `dressed(to_client(…), by_caller=True)` and `charged` say, as bytes, for names in lower case."""
+    if any(name == b"connection" for name, _ in answered):
+        answered = to_client(answered)
+    parts = [_LINES[status]]
+    lacking = _DEFAULT_LINES
+    size, framed = 0, False
+    for name, value in answered:
+        if _shown_to_clients(name):
+            if name == b"content-length":
+                framed = True
+            elif name in lacking:
+                lacking = {other: line for other, line in lacking.items() if other != name}
+            elif name == _CHARGED:
+                size = int(value) if value.isdigit() else 0
+                continue
+            parts += (name, b": ", value, b"\r\n")
+    parts += lacking.values()
+    parts += (_COMMON, b"vary: Authorization, X-API-Key, Access-Key\r\nx-request-id: ", request.encode(), b"\r\n")
+    return Head(b"".join(parts), size, framed)
 
 
 def charged(headers: Headers) -> tuple[Headers, int]:

@@ -1,0 +1,249 @@
+"""One request that goes to a service in one piece, and its answer: nothing stands between the two connections.
+
+What the door does for every request is done here for those whose headers are familiar and whose caller is known. It
+takes no task, no messages and no second parser. Whatever is unusual is left to the door before anything was counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any, Protocol
+
+from bocage_kit import problems
+from bocage_kit.identity import HEADER
+from bocage_kit.problems import Problem
+
+from bocage_gateway import headers
+from bocage_gateway.exchange import Exchange, Known
+from bocage_gateway.familiar import Familiar, Manner, Target
+from bocage_gateway.headers import Headers
+from bocage_gateway.line import BrokenLine, Line
+from bocage_gateway.metering import BYTES_COUNT, SIGNING, Meter, Metering, collection_of
+from bocage_gateway.upstream import Upstream, broke_off, too_slow
+
+_IDENTITY = HEADER.lower().encode()
+_log = logging.getLogger("bocage.gateway")
+
+
+class Caller(Protocol):
+    """The caller's connection."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def date(self) -> bytes:
+        """The line of a head that tells the date, and that this is the last answer when it is."""
+
+    def done(self) -> None:
+        """The answer is whole."""
+
+    def break_off(self, *, at_once: bool) -> None:
+        """The answer stays without its end, which its reader must see."""
+
+    def ask_again(self) -> None:
+        """Nothing came of it: the request goes the long way."""
+
+
+class Passages:
+    """Begins passages; one for the process."""
+
+    def __init__(
+        self,
+        familiar: Familiar,
+        exchange: Exchange,
+        metering: Metering,
+        upstreams: dict[str, Upstream],
+        *,
+        upstream_seconds: float,
+        client_seconds: float,
+        longest: int,
+    ) -> None:
+        self.familiar, self.longest = familiar, longest
+        self.metering = metering
+        self.upstream_seconds, self.client_seconds = upstream_seconds, client_seconds
+        self._exchange, self._upstreams = exchange, upstreams
+        self.loop = asyncio.get_running_loop()
+
+    def begin(self, caller: Caller, target: Target, manner: Manner, body: bytes) -> Passage | None:
+        """Send a request on its way; None when that needs more than can be done at once, and then nothing is done."""
+        known = self._exchange.held(manner.credential)
+        if known is None:
+            return None
+        meter = known.meter or self.metering.address(manner.address)
+        counts = target.first in BYTES_COUNT
+        try:
+            meter.check(time.time(), bytes_count=counts or target.path.startswith(SIGNING))
+        except Problem:
+            return None
+        upstream = self._upstreams[target.service]
+        line = upstream.idle()
+        if line is None:
+            return None
+        meter.begin()
+        passage = Passage(self, caller, target, meter, line, counts)
+        passage.send(manner, known, body)
+        return passage
+
+
+class Passage:
+    """The reader of one answer; see `line.Reader`."""
+
+    __slots__ = (
+        "_caller", "_chunked", "_collection", "_counts", "_entered", "_line", "_meter", "_moved", "_out", "_passages",
+        "_paused", "_request_id", "_service", "_target", "_timer", "over", "status",
+    )  # fmt: skip
+    bodiless = False
+
+    def __init__(
+        self, passages: Passages, caller: Caller, target: Target, meter: Meter, line: Line, counts: bool
+    ) -> None:
+        self._passages, self._caller, self._target, self._meter = passages, caller, target, meter
+        self._line: Line | None = line
+        self._counts = counts
+        self._request_id = os.urandom(16).hex()
+        self._service = target.first.decode()
+        self._collection = collection_of(target.path)
+        self._out: list[bytes] = []
+        self._chunked = self._paused = self._entered = False
+        self.over, self.status = False, 0
+        self._moved = passages.loop.time()
+        self._timer: Any = passages.loop.call_later(passages.upstream_seconds, self._late)
+
+    def send(self, manner: Manner, known: Known, body: bytes) -> None:
+        assert self._line is not None
+        target = self._target
+        # What differs from request to request comes first: a service remembers the rest.
+        self._line.send(
+            b"%b %b%b%b HTTP/1.1\r\nx-request-id: %b\r\n%bhost: %b\r\n%b%b: %b\r\n\r\n%b"
+            % (
+                target.method, target.path, b"?" if target.query else b"", target.query, self._request_id.encode(),
+                b"content-length: %d\r\n" % target.length if target.method == b"POST" else b"",
+                target.service.encode(), manner.forwarded, _IDENTITY, known.token.encode(), body,
+            ),
+            self,
+        )  # fmt: skip
+
+    # What the caller's connection calls.
+    def left(self) -> None:
+        """Whoever asked is gone."""
+        self._end()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def pause(self) -> None:
+        self._paused = True
+        self._moved = self._passages.loop.time()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._moved = self._passages.loop.time()
+        if self._line is not None:
+            self._line.resume()
+
+    # What the line calls.
+    def began(self, status: int, answered: Headers) -> None:
+        self.status = status
+        if status >= 400:
+            self._collection = None
+        self._enter()
+        head = headers.rendered(status, answered, self._request_id)
+        metering, meter = self._passages.metering, self._meter
+        if head.charged:
+            metering.count(meter, self._service, self._collection, 0, head.charged)
+        self._chunked = not head.framed and status not in (204, 304)
+        self._out += (head.text, self._limits(), self._caller.date())
+        self._out.append(b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
+
+    def came(self, piece: bytes) -> bool:
+        self._moved = self._passages.loop.time()
+        if self._counts:
+            self._passages.metering.count(self._meter, self._service, self._collection, 0, len(piece))
+        if self._chunked:
+            self._out += (b"%x\r\n" % len(piece), piece, b"\r\n")
+        else:
+            self._out.append(piece)
+        return self._paused
+
+    def ended(self) -> None:
+        self.over = True
+        if self._chunked:
+            self._out.append(b"0\r\n\r\n")
+
+    def told(self) -> None:
+        line = self._line
+        if line is None:
+            return
+        if self._out:
+            out, self._out = self._out, []
+            self._caller.write(b"".join(out))
+            if self._paused:
+                line.pause()
+        if self.over:
+            self._end()
+            self._line = None
+            line.leave()
+            self._caller.done()
+
+    def failed(self, error: BrokenLine) -> None:
+        if self._line is None:
+            return
+        self._out.clear()
+        if not self.status and self._target.method == b"GET":
+            self._give_up()
+            self._entered = True
+            self._meter.take_back()
+            self._caller.ask_again()
+            return
+        _log.warning(
+            "a service broke off",
+            extra={"peer": self._target.service, "error": type(error).__name__, "request_id": self._request_id},
+        )
+        self._fail(broke_off(self._target.service))
+
+    def _late(self) -> None:
+        """Nothing moved for a while, unless something did since the timer was set."""
+        passages = self._passages
+        allowed = passages.client_seconds if self._paused else passages.upstream_seconds
+        left = self._moved + allowed - passages.loop.time()
+        if left > 0:
+            self._timer = passages.loop.call_later(left, self._late)
+        elif self._paused:
+            self._give_up()
+            self._caller.break_off(at_once=True)
+        else:
+            self._fail(too_slow(self._target.service))
+
+    def _fail(self, problem: Problem) -> None:
+        if self.status:
+            self._give_up()
+            self._caller.break_off(at_once=False)
+            return
+        answer = problems.response(problem, self._request_id)
+        self.began(answer.status_code, list(answer.raw_headers))
+        self._give_up()
+        self._caller.write(b"".join((*self._out, bytes(answer.body))))
+        self._caller.done()
+
+    def _give_up(self) -> None:
+        self._end()
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
+
+    def _end(self) -> None:
+        self._timer.cancel()
+        self._collection = None
+        self._enter()
+
+    def _enter(self) -> None:
+        if not self._entered:
+            self._entered = True
+            self._passages.metering.end(self._meter, self._service, self._collection)
+
+    def _limits(self) -> bytes:
+        if not self._meter.policy:
+            return b""
+        return b"ratelimit-policy: %b\r\nratelimit: %b\r\n" % (self._meter.policy, self._meter.header(time.time()))
