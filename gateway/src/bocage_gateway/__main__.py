@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uvicorn
 from bocage_kit import logs
+from bocage_kit.serve import settle
 
 from bocage_gateway.app import create_app
 from bocage_gateway.front import Front
@@ -27,6 +28,7 @@ def main() -> None:
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
+    settle()
     uvicorn.Server(config).run()
 
 

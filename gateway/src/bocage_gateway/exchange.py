@@ -95,7 +95,7 @@ class Exchange:
         """What is known by now of the credential with this digest, if it still holds."""
         if (held := self._held.get(digest)) is None:
             return None
-        if self._still_good(held):
+        if time.time() < held.until and (self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS):
             return held.known
         del self._held[digest]
         return None
@@ -122,11 +122,6 @@ class Exchange:
         shown = "\0".join((credential.kind, credential.secret, public_base))
         # Keyed BLAKE2 is a message authentication code of its own, in a tenth of the time of HMAC.
         return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
-
-    def _still_good(self, held: _Held) -> bool:
-        if time.time() >= held.until:
-            return False
-        return self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS
 
     async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> Known:
         epoch = self._epoch

@@ -18,7 +18,6 @@ from bocage_gateway import headers
 from bocage_gateway.credentials import credential_of, names_a_secret
 from bocage_gateway.exchange import Exchange
 from bocage_gateway.headers import Headers
-from bocage_gateway.routes import ROUTES
 
 # A plain target: no escape in the path, no empty or dot segment, nothing that two programs could read in two ways.
 _REQUEST = re.compile(
@@ -48,18 +47,17 @@ class Manner(NamedTuple):
     """The headers that a service sees."""
 
 
-class Target(NamedTuple):
+class Target:
     """The parts of a plain request that its first line tells, and where its headers and its body are."""
 
-    method: bytes
-    path: bytes
-    query: bytes
-    first: bytes
-    service: str
-    key: Key
-    begin: int
-    length: int
-    """Of the body."""
+    __slots__ = ("begin", "first", "key", "length", "line", "method", "path", "query")
+
+    def __init__(
+        self, line: bytes, method: bytes, path: bytes, first: bytes, query: bytes, key: Key, begin: int, length: int
+    ) -> None:
+        self.line, self.method, self.path, self.first, self.query = line, method, path, first, query
+        self.key, self.begin, self.length = key, begin, length
+        """`length` is that of the body, which begins at `begin`."""
 
 
 class Familiar:
@@ -80,7 +78,7 @@ class Familiar:
         if end < begin:
             return None
         block = data[begin : end + 2]
-        method, path, first, query = found.groups(b"")
+        line, method, path, first, query = found.group(0, 1, 2, 3, 4)
         length = 0
         if method == b"POST":
             said = _LENGTH.search(block)
@@ -89,8 +87,7 @@ class Familiar:
             length = int(said[1])
             block = block[: said.start(1)] + block[said.end(1) :]
         digest = hashlib.blake2b(block, key=self._pepper, digest_size=24).digest()
-        service = ROUTES[first.decode()].service
-        return Target(method, path, query, first, service, (method, digest, peer), end + 4, length)
+        return Target(line, method, path, first, query or b"", (method, digest, peer), end + 4, length)
 
     def manner(self, target: Target) -> Manner | None:
         """What the headers of a request mean, when they are known and its query holds no credential."""

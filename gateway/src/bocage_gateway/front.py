@@ -40,13 +40,14 @@ class Front(BoundedProtocol):
         if self._partial:
             data = self._partial + data
             self._stop_waiting()
-        if self._passages is None or not self._free() or not self._take(self._passages, data):
+        if (
+            self._passages is None
+            or not self._at_rest
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.transport.is_closing()
+            or not self._take(self._passages, data)
+        ):
             self._long_way(data)
-
-    def _free(self) -> bool:
-        return (
-            self._at_rest and (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
-        )
 
     def _take(self, passages: Passages, data: bytes) -> bool:
         """Whether a passage was begun, or the rest of a body is waited for."""
@@ -96,11 +97,9 @@ class Front(BoundedProtocol):
             self._body_clock = None
 
     # What a passage calls.
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
     def date(self) -> bytes:
-        said = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        assert self._passages is not None
+        said = self._passages.date(self.server_state.default_headers)
         return said + b"connection: close\r\n" if self._last else said
 
     def done(self) -> None:
@@ -118,7 +117,7 @@ class Front(BoundedProtocol):
         if self._later:
             data, self._later = self._later, b""
             self.data_received(data)
-        if self._passage is None:
+        if self._passage is None and self.flow.read_paused:
             self.flow.resume_reading()
 
     def break_off(self, *, at_once: bool) -> None:

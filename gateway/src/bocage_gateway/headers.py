@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -138,25 +137,18 @@ _LINES = {
     status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else ''}\r\n".encode()
     for status in range(200, 600)
 }
-_COMMON = b"".join(b"%b: %b\r\n" % header for header in _ALWAYS)
+_COMMON = b"".join(b"%b: %b\r\n" % header for header in (*_ALWAYS, (b"vary", b"Authorization, X-API-Key, Access-Key")))
+_COMMON += b"x-request-id: "
 _DEFAULT_LINES = {name: b"%b: %b\r\n" % (name, value) for name, value in _DEFAULTS} | {
     b"cache-control": b"cache-control: private, no-cache\r\n"
 }
 
 
-class Head(NamedTuple):
-    """The head of an answer as a caller gets it, without its last lines."""
+def rendered(status: int, answered: Headers, request: bytes) -> tuple[bytes, int, bool]:
+    """What `dressed(to_client(…), by_caller=True)` and `charged` say, for names in lower case.
 
-    text: bytes
-    charged: int
-    framed: bool
-    """Whether it says its length; else the body goes out in chunks."""
-
-
-def rendered(status: int, answered: Headers, request: str) -> Head:
-    """What `dressed(to_client(…), by_caller=True)` and `charged` say, as bytes, for names in lower case."""
-    if any(name == b"connection" for name, _ in answered):
-        answered = to_client(answered)
+    The head as bytes, without its last lines; the bytes that are charged; and whether the head tells the body's length.
+    """
     parts = [_LINES[status]]
     lacking = _DEFAULT_LINES
     size, framed = 0, False
@@ -170,9 +162,11 @@ def rendered(status: int, answered: Headers, request: str) -> Head:
                 size = int(value) if value.isdigit() else 0
                 continue
             parts += (name, b": ", value, b"\r\n")
+        elif name == b"connection":
+            return rendered(status, to_client(answered), request)
     parts += lacking.values()
-    parts += (_COMMON, b"vary: Authorization, X-API-Key, Access-Key\r\nx-request-id: ", request.encode(), b"\r\n")
-    return Head(b"".join(parts), size, framed)
+    parts += (_COMMON, request, b"\r\n")
+    return b"".join(parts), size, framed
 
 
 def charged(headers: Headers) -> tuple[Headers, int]:

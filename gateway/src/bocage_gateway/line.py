@@ -19,7 +19,7 @@ _HEAD_BYTES = 64 * 1024
 _HELD_BYTES = 256 * 1024  # of an answer that its reader has not taken yet
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [ -~]*)?\Z")
 _NAME = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
-_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FRAMING = frozenset({b"transfer-encoding", b"connection", b"upgrade", b"trailer"})
 _MOST_NAMES = 512
 
@@ -72,7 +72,12 @@ class Heads:
         end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES)
         if end < 0:
             return None
-        first, *lines = data[:end].split(b"\r\n")
+        head = data[:end]
+        if _CONTROLS.search(head) is not None:
+            return None
+        first, *lines = head.split(b"\r\n")
+        if head.count(b"\r") != len(lines) or head.count(b"\n") != len(lines):
+            return None
         if (found := _STATUS.match(first)) is None or (status := int(found[1])) in (204, 304):
             return None
         headers: Headers = []
@@ -80,7 +85,7 @@ class Heads:
         for line in lines:
             name, colon, value = line.partition(b": ")
             known = self._names.get(name) or self._learnt(name)
-            if not colon or not known or _CONTROLS.search(value):
+            if not colon or not known:
                 return None
             if known == b"content-length":
                 if length >= 0 or not value.isdigit() or len(value) > 15:
@@ -223,7 +228,7 @@ class Line(asyncio.Protocol):
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        if answer.over and self._reusable and self.open:
+        if answer.over and self._reusable and not self._transport.is_closing():
             self.idle_since = self._loop.time()
             self._lines.append(self)
         else:
@@ -235,7 +240,7 @@ class Line(asyncio.Protocol):
             self._transport.close()
 
     def resume(self) -> None:
-        if self._paused and self.open:
+        if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from bocage_kit import problems
-from bocage_kit.identity import HEADER
 from bocage_kit.problems import Problem
 
 from bocage_gateway import headers
@@ -22,16 +22,16 @@ from bocage_gateway.familiar import Familiar, Manner, Target
 from bocage_gateway.headers import Headers
 from bocage_gateway.line import BrokenLine, Line
 from bocage_gateway.metering import BYTES_COUNT, SIGNING, Meter, Metering, collection_of
+from bocage_gateway.routes import ROUTES
 from bocage_gateway.upstream import Upstream, broke_off, too_slow
 
-_IDENTITY = HEADER.lower().encode()
 _log = logging.getLogger("bocage.gateway")
 
 
 class Caller(Protocol):
     """The caller's connection."""
 
-    def write(self, data: bytes) -> None: ...
+    transport: asyncio.Transport
 
     def date(self) -> bytes:
         """The line of a head that tells the date, and that this is the last answer when it is."""
@@ -44,6 +44,14 @@ class Caller(Protocol):
 
     def ask_again(self) -> None:
         """Nothing came of it: the request goes the long way."""
+
+
+def _request_ids() -> Iterator[bytes]:
+    """As good as those of `headers.request_id`, a hundred at a time."""
+    while True:
+        drawn = os.urandom(1600).hex().encode()
+        for begin in range(0, 3200, 32):
+            yield drawn[begin : begin + 32]
 
 
 class Passages:
@@ -65,6 +73,14 @@ class Passages:
         self.upstream_seconds, self.client_seconds = upstream_seconds, client_seconds
         self._exchange, self._upstreams = exchange, upstreams
         self.loop = asyncio.get_running_loop()
+        self.request_ids = _request_ids()
+        self._dated: tuple[Headers, bytes] = ([], b"")
+
+    def date(self, said: Headers) -> bytes:
+        """The server's own headers, which it makes anew each second."""
+        if said is not self._dated[0]:
+            self._dated = (said, b"".join([b"%b: %b\r\n" % header for header in said]))
+        return self._dated[1]
 
     def begin(self, caller: Caller, target: Target, manner: Manner, body: bytes) -> Passage | None:
         """Send a request on its way; None when that needs more than can be done at once, and then nothing is done."""
@@ -77,12 +93,13 @@ class Passages:
             meter.check(time.time(), bytes_count=counts or target.path.startswith(SIGNING))
         except Problem:
             return None
-        upstream = self._upstreams[target.service]
+        first = target.first.decode()
+        upstream = self._upstreams[ROUTES[first].service]
         line = upstream.idle()
         if line is None:
             return None
         meter.begin()
-        passage = Passage(self, caller, target, meter, line, counts)
+        passage = Passage(self, caller, target, upstream.service, first, meter, line, counts)
         passage.send(manner, known, body)
         return passage
 
@@ -92,18 +109,26 @@ class Passage:
 
     __slots__ = (
         "_caller", "_chunked", "_collection", "_counts", "_entered", "_line", "_meter", "_moved", "_out", "_passages",
-        "_paused", "_request_id", "_service", "_target", "_timer", "over", "status",
+        "_paused", "_peer", "_request_id", "_service", "_target", "_timer", "over", "status",
     )  # fmt: skip
     bodiless = False
 
     def __init__(
-        self, passages: Passages, caller: Caller, target: Target, meter: Meter, line: Line, counts: bool
+        self,
+        passages: Passages,
+        caller: Caller,
+        target: Target,
+        peer: str,
+        service: str,
+        meter: Meter,
+        line: Line,
+        counts: bool,
     ) -> None:
         self._passages, self._caller, self._target, self._meter = passages, caller, target, meter
         self._line: Line | None = line
         self._counts = counts
-        self._request_id = os.urandom(16).hex()
-        self._service = target.first.decode()
+        self._request_id = next(passages.request_ids)
+        self._peer, self._service = peer, service
         self._collection = collection_of(target.path)
         self._out: list[bytes] = []
         self._chunked = self._paused = self._entered = False
@@ -116,11 +141,11 @@ class Passage:
         target = self._target
         # What differs from request to request comes first: a service remembers the rest.
         self._line.send(
-            b"%b %b%b%b HTTP/1.1\r\nx-request-id: %b\r\n%bhost: %b\r\n%b%b: %b\r\n\r\n%b"
+            b"%bx-request-id: %b\r\n%bhost: %b\r\n%bbocage-identity: %b\r\n\r\n%b"
             % (
-                target.method, target.path, b"?" if target.query else b"", target.query, self._request_id.encode(),
+                target.line, self._request_id,
                 b"content-length: %d\r\n" % target.length if target.method == b"POST" else b"",
-                target.service.encode(), manner.forwarded, _IDENTITY, known.token.encode(), body,
+                self._peer.encode(), manner.forwarded, known.token.encode(), body,
             ),
             self,
         )  # fmt: skip
@@ -148,14 +173,18 @@ class Passage:
         self.status = status
         if status >= 400:
             self._collection = None
-        self._enter()
-        head = headers.rendered(status, answered, self._request_id)
+        head, charged, framed = headers.rendered(status, answered, self._request_id)
         metering, meter = self._passages.metering, self._meter
-        if head.charged:
-            metering.count(meter, self._service, self._collection, 0, head.charged)
-        self._chunked = not head.framed and status not in (204, 304)
-        self._out += (head.text, self._limits(), self._caller.date())
-        self._out.append(b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
+        self._entered = True
+        metering.end(meter, self._service, self._collection)
+        if charged:
+            metering.count(meter, self._service, self._collection, 0, charged)
+        limits = b""
+        if meter.policy:
+            limits = b"ratelimit-policy: %b\r\nratelimit: %b\r\n" % (meter.policy, meter.header(time.time()))
+        self._chunked = not framed and status not in (204, 304)
+        end = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        self._out += (head, limits, self._caller.date(), end)
 
     def came(self, piece: bytes) -> bool:
         self._moved = self._passages.loop.time()
@@ -178,7 +207,7 @@ class Passage:
             return
         if self._out:
             out, self._out = self._out, []
-            self._caller.write(b"".join(out))
+            self._caller.transport.write(b"".join(out))
             if self._paused:
                 line.pause()
         if self.over:
@@ -199,9 +228,9 @@ class Passage:
             return
         _log.warning(
             "a service broke off",
-            extra={"peer": self._target.service, "error": type(error).__name__, "request_id": self._request_id},
+            extra={"peer": self._peer, "error": type(error).__name__, "request_id": self._request_id.decode()},
         )
-        self._fail(broke_off(self._target.service))
+        self._fail(broke_off(self._peer))
 
     def _late(self) -> None:
         """Nothing moved for a while, unless something did since the timer was set."""
@@ -214,17 +243,17 @@ class Passage:
             self._give_up()
             self._caller.break_off(at_once=True)
         else:
-            self._fail(too_slow(self._target.service))
+            self._fail(too_slow(self._peer))
 
     def _fail(self, problem: Problem) -> None:
         if self.status:
             self._give_up()
             self._caller.break_off(at_once=False)
             return
-        answer = problems.response(problem, self._request_id)
+        answer = problems.response(problem, self._request_id.decode())
         self.began(answer.status_code, list(answer.raw_headers))
         self._give_up()
-        self._caller.write(b"".join((*self._out, bytes(answer.body))))
+        self._caller.transport.write(b"".join((*self._out, bytes(answer.body))))
         self._caller.done()
 
     def _give_up(self) -> None:
@@ -235,15 +264,6 @@ class Passage:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._collection = None
-        self._enter()
-
-    def _enter(self) -> None:
         if not self._entered:
             self._entered = True
-            self._passages.metering.end(self._meter, self._service, self._collection)
-
-    def _limits(self) -> bytes:
-        if not self._meter.policy:
-            return b""
-        return b"ratelimit-policy: %b\r\nratelimit: %b\r\n" % (self._meter.policy, self._meter.header(time.time()))
+            self._passages.metering.end(self._meter, self._service, None)

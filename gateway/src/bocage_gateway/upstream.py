@@ -59,6 +59,7 @@ class Upstream:
         self.service, self._patience = service, patience
         self._down_since: float | None = None
         self._socket, self._host = str(socket), service.encode()
+        self._loop = asyncio.get_running_loop()
         self._lines: list[Line] = []
         self._heads = Heads()
         self._session = aiohttp.ClientSession(
@@ -100,7 +101,7 @@ class Upstream:
 
     def idle(self) -> Line | None:
         """The connection that was used last, unless it has been idle for so long that the service may be closing it."""
-        oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_SECONDS
+        oldest = self._loop.time() - _KEEP_ALIVE_SECONDS
         while self._lines:
             line = self._lines.pop()
             if line.open and line.idle_since > oldest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from bocage_kit import logs
+
+
+def settle() -> None:
+    """What was made before the first request stays until the end: it is not searched for cycles again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") -> None:
@@ -28,4 +35,5 @@ def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") ->
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
+    settle()
     uvicorn.Server(config).run()
