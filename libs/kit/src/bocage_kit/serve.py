@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from bocage_kit import logs
+from bocage_kit.front import Front, Memory
 
 
 def settle() -> None:
@@ -27,7 +31,8 @@ def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") ->
         app,
         uds=str(sockets / f"{name}.sock"),
         loop="uvloop",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Front, memory=Memory())),
+        interface="asgi3",
         access_log=False,
         log_config=None,
         proxy_headers=False,
