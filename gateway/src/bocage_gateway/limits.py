@@ -90,6 +90,11 @@ class Window:
         self._unconfirmed += amount
         self.total += amount
 
+    def take_back(self, amount: int) -> None:
+        """What was added this second is not used after all."""
+        self.add(-amount)
+        self.version += 1  # what was said to come back may come later now
+
     def used(self, period: Period, now: float) -> int:
         if period == "minute":
             return self.minute + self._others

@@ -97,9 +97,8 @@ class Meter:
     def take_back(self) -> None:
         """Nothing came of a request that `begin` let in: it is asked anew, and counted then."""
         for of_requests, _ in self._windows:
-            of_requests.add(-1)
+            of_requests.take_back(1)
             of_requests.open -= 1
-            of_requests.version += 1  # what was said to come back may come later now
 
     def header(self, now: float) -> bytes:
         """RateLimit: what is left of each limit, and when some of it comes back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -30,30 +30,24 @@ _COPIED_BYTES = 32 * 1024
 """Up to here it takes less to put head and body together than to have the kernel do it."""
 
 
-class Names:
-    """Names of headers in lower case, each looked at once."""
+Names = dict[bytes, bytes]
+"""Names of headers and the same in lower case, each looked at once."""
 
-    __slots__ = ("_known",)
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
-
-    def lowered(self, name: bytes) -> bytes:
-        known = self._known.get(name)
-        if known is None:
-            if _NAME.match(name) is None:
-                raise RuntimeError("Invalid HTTP header name.")
-            known = name.lower()
-            if len(self._known) < _REMEMBERED:
-                self._known[name] = known
-        return known
+def learnt(names: Names, name: bytes) -> bytes:
+    if _NAME.match(name) is None:
+        raise RuntimeError("Invalid HTTP header name.")
+    lowered = name.lower()
+    if len(names) < _REMEMBERED:
+        names[name] = lowered
+    return lowered
 
 
 class Cycle(RequestResponseCycle):
     """One request that came whole."""
 
-    def __init__(self, front: Front, scope: dict[str, Any], body: bytes) -> None:
-        self.front, self.scope = front, cast(Any, scope)
+    def __init__(self, front: Front, scope: Any, body: bytes) -> None:
+        self.front, self.scope = front, scope
         self.transport, self.flow = front.transport, front.flow
         self.logger = front.logger
         self.message_event = front.event
@@ -102,10 +96,10 @@ class Cycle(RequestResponseCycle):
         if _CONTROLS.search(b"".join([value for _, value in headers])) is not None:
             raise RuntimeError("Invalid HTTP header value.")
         parts = [STATUS_LINE[status], self.front.dated()]
-        lowered = self.front.names.lowered
+        names = self.front.names
         closes = False
         for said, value in headers:
-            name = lowered(said)
+            name = names.get(said) or learnt(names, said)
             if name == b"content-length":
                 if self.chunked_encoding is None:
                     self.expected_content_length, self.chunked_encoding = int(value), False
@@ -254,7 +248,7 @@ class Memory:
     """What a process remembers of the headers of requests and answers."""
 
     def __init__(self) -> None:
-        self.names = Names()
+        self.names: Names = {}
         self.headers: dict[bytes, Headers] = {}
         self._dated: tuple[Headers, bytes] = ([], b"")
 

@@ -84,15 +84,12 @@ class Together(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._hold(self.format(record), at_once=record.levelno >= logging.WARNING)
+            self.hold(self.format(record), at_once=record.levelno >= logging.WARNING)
         except Exception:
             self.handleError(record)
 
-    def answered(self, each: Answered) -> None:
-        """Tell of a request. Its line is made when it is written: among others of its kind that takes least."""
-        self._hold(each, at_once=False)
-
-    def _hold(self, line: str | Answered, *, at_once: bool) -> None:
+    def hold(self, line: str | Answered, *, at_once: bool = False) -> None:
+        """The line of an answer is made when it is written: among others of its kind that takes least."""
         held = self._held
         held.append(line)
         if not at_once and len(held) < _HELD_LINES:
@@ -131,7 +128,7 @@ class Requests:
         if not self._log.isEnabledFor(logging.INFO):
             return
         if self._handler is not None and self._handler in self._log.root.handlers:
-            self._handler.answered(each)
+            self._handler.hold(each)
         else:
             self._log.info("request", extra=dict(zip(Answered._fields[1:], each[1:], strict=True)))
 
