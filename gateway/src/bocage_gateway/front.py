@@ -151,6 +151,8 @@ class Front(BoundedProtocol):
             self._passage.resume()
 
     def timeout_keep_alive_handler(self) -> None:
+        if self.transport.is_closing():
+            return
         left = self._rested + self.timeout_keep_alive - self.loop.time()
         if self._passage is not None or left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)

@@ -222,6 +222,8 @@ class Front(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def timeout_keep_alive_handler(self) -> None:
+        if self.transport.is_closing():
+            return
         left = self._rested + self.timeout_keep_alive - self.loop.time()
         if left > 0 or not self.cycle.response_complete:
             self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
