@@ -79,8 +79,8 @@ class Cycle(RequestResponseCycle):
         if not self.response_started:
             if kind != "http.response.start":
                 raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
+            self.response_started = True  # also of one that turns out to be wrong: then the connection ends
             head = self._head(message["status"], message.get("headers", ()))
-            self.response_started = True
             if self.chunked_encoding is False:
                 self._held = head
             else:
