@@ -30,6 +30,7 @@ _NEVER = frozenset({b"x-request-id", b"transfer-encoding", b"expect", b"upgrade"
 _IN_QUERY = frozenset({b"tiles", b"assets"})
 """Where a query may hold a credential."""
 _REMEMBERED = 4096
+_LONGEST = 4096
 _HEAD_BYTES = 64 * 1024
 
 Key = tuple[bytes, bytes, str | None]
@@ -112,12 +113,15 @@ class Familiar:
             credential = credential_of(method.decode(), b"/", b"", said, bearers_taken=self._bearers_taken)
         except (Problem, UntrustedHost):
             return
+        shown = [(name, value) for name, value in headers.to_service(said) if name != b"content-length"]
+        forwarded = b"".join(b"%b: %b\r\n" % header for header in shown)
+        if len(forwarded) > _LONGEST:
+            return
         if len(self._manners) >= _REMEMBERED:
             self._manners.clear()
-        shown = [(name, value) for name, value in headers.to_service(said) if name != b"content-length"]
         self._manners[key] = Manner(
             self._exchange.digest(credential, base),
             credential.kind == "anonymous",
             self._address.caller(said, peer) or "unknown",
-            b"".join(b"%b: %b\r\n" % header for header in shown),
+            forwarded,
         )

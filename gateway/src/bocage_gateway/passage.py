@@ -25,6 +25,8 @@ from bocage_gateway.metering import BYTES_COUNT, SIGNING, Meter, Metering, colle
 from bocage_gateway.routes import ROUTES
 from bocage_gateway.upstream import Upstream, broke_off, too_slow
 
+_COPIED_BYTES = 32 * 1024
+"""Up to here it takes less to put the pieces together than to have the kernel do it."""
 _log = logging.getLogger("bocage.gateway")
 
 
@@ -207,7 +209,10 @@ class Passage:
             return
         if self._out:
             out, self._out = self._out, []
-            self._caller.transport.write(b"".join(out))
+            if len(out[-1]) > _COPIED_BYTES:
+                self._caller.transport.writelines((b"".join(out[:-1]), out[-1]))
+            else:
+                self._caller.transport.write(b"".join(out))
             if self._paused:
                 line.pause()
         if self.over:

@@ -80,7 +80,7 @@ class Cycle(RequestResponseCycle):
             if kind != "http.response.start":
                 raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
             self.response_started = True  # also of one that turns out to be wrong: then the connection ends
-            head = self._head(message["status"], message.get("headers", ()))
+            head = self._head(message["status"], list(message.get("headers", ())))
             if self.chunked_encoding is False:
                 self._held = head
             else:
@@ -92,7 +92,7 @@ class Cycle(RequestResponseCycle):
         else:
             raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
 
-    def _head(self, status: int, headers: Any) -> bytes:
+    def _head(self, status: int, headers: Headers) -> bytes:
         if _CONTROLS.search(b"".join([value for _, value in headers])) is not None:
             raise RuntimeError("Invalid HTTP header value.")
         parts = [STATUS_LINE[status], self.front.dated()]
