@@ -183,5 +183,5 @@ class Front(BoundedProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        # After an upgrade that was asked for, what comes is not read as requests any more.
+        # The parser stops at an upgrade, which is not made: it reads what follows from where it stands.
         self._at_rest = not self.parser.should_upgrade()
