@@ -98,9 +98,11 @@ class Front(BoundedProtocol):
 
     # What a passage calls.
     def date(self) -> bytes:
-        assert self._passages is not None
-        said = self._passages.date(self.server_state.default_headers)
-        return said + b"connection: close\r\n" if self._last else said
+        passages, said = self._passages, self.server_state.default_headers
+        assert passages is not None
+        if said is not passages.dated[0]:
+            passages.dated = (said, b"".join([b"%b: %b\r\n" % header for header in said]))
+        return passages.dated[1] + b"connection: close\r\n" if self._last else passages.dated[1]
 
     def done(self) -> None:
         self._passage = None

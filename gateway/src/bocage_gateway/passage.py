@@ -17,7 +17,7 @@ from bocage_kit import problems
 from bocage_kit.problems import Problem
 
 from bocage_gateway import headers
-from bocage_gateway.exchange import Exchange, Known
+from bocage_gateway.exchange import Exchange
 from bocage_gateway.familiar import Familiar, Manner, Target
 from bocage_gateway.headers import Headers
 from bocage_gateway.line import BrokenLine, Line
@@ -76,13 +76,8 @@ class Passages:
         self._exchange, self._upstreams = exchange, upstreams
         self.loop = asyncio.get_running_loop()
         self.request_ids = _request_ids()
-        self._dated: tuple[Headers, bytes] = ([], b"")
-
-    def date(self, said: Headers) -> bytes:
-        """The server's own headers, which it makes anew each second."""
-        if said is not self._dated[0]:
-            self._dated = (said, b"".join([b"%b: %b\r\n" % header for header in said]))
-        return self._dated[1]
+        self.dated: tuple[Headers, bytes] = ([], b"")
+        """The server's own headers, which it makes anew each second, and their lines."""
 
     def begin(self, caller: Caller, target: Target, manner: Manner, body: bytes) -> Passage | None:
         """Send a request on its way; None when that needs more than can be done at once, and then nothing is done."""
@@ -101,8 +96,17 @@ class Passages:
         if line is None:
             return None
         meter.begin()
-        passage = Passage(self, caller, target, upstream.service, first, meter, line, counts)
-        passage.send(manner, known, body)
+        request_id = next(self.request_ids)
+        passage = Passage(self, caller, target, upstream.service, first, meter, line, counts, request_id)
+        # What differs from request to request comes first: a service remembers the rest.
+        line.send(
+            b"%bx-request-id: %b\r\n%bhost: %b\r\n%bbocage-identity: %b\r\n\r\n%b"
+            % (
+                target.line, request_id, b"content-length: %d\r\n" % target.length if target.method == b"POST" else b"",
+                upstream.service.encode(), manner.forwarded, known.token.encode(), body,
+            ),
+            passage,
+        )  # fmt: skip
         return passage
 
 
@@ -125,11 +129,12 @@ class Passage:
         meter: Meter,
         line: Line,
         counts: bool,
+        request_id: bytes,
     ) -> None:
         self._passages, self._caller, self._target, self._meter = passages, caller, target, meter
         self._line: Line | None = line
         self._counts = counts
-        self._request_id = next(passages.request_ids)
+        self._request_id = request_id
         self._peer, self._service = peer, service
         self._collection = collection_of(target.path)
         self._out: list[bytes] = []
@@ -137,20 +142,6 @@ class Passage:
         self.over, self.status = False, 0
         self._moved = passages.loop.time()
         self._timer: Any = passages.loop.call_later(passages.upstream_seconds, self._late)
-
-    def send(self, manner: Manner, known: Known, body: bytes) -> None:
-        assert self._line is not None
-        target = self._target
-        # What differs from request to request comes first: a service remembers the rest.
-        self._line.send(
-            b"%bx-request-id: %b\r\n%bhost: %b\r\n%bbocage-identity: %b\r\n\r\n%b"
-            % (
-                target.line, self._request_id,
-                b"content-length: %d\r\n" % target.length if target.method == b"POST" else b"",
-                self._peer.encode(), manner.forwarded, known.token.encode(), body,
-            ),
-            self,
-        )  # fmt: skip
 
     # What the caller's connection calls.
     def left(self) -> None:
