@@ -71,6 +71,11 @@ class Platform:
         process.kill()
         process.wait()
 
+    def signal(self, name: str, number: int) -> subprocess.Popen[bytes]:
+        """Send a signal to a process, which is left to itself then."""
+        self._processes[name].send_signal(number)
+        return self._processes[name]
+
     def start_gateway(self) -> None:
         environment = {
             **os.environ,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from datetime import UTC, datetime
 
-from bocage_gateway.limits import Policy, Window, bounds, policy_header
-from bocage_gateway.metering import collection_of
+from bocage_gateway.limits import CALENDAR, Check, Holder, Period, Policy, Window, bounds, policy_header
+from bocage_gateway.metering import Meter, collection_of
 from bocage_kit.urls import PublicAddress
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +141,51 @@ def test_a_request_under_way_is_not_forgotten_by_a_flush() -> None:
     window.begin_flush()
     window.confirm({"minute": 1, "day": 1}, 1001.0)
     assert window.used("day", 1001.0) == 1 == window.used("minute", 1001.0)
+
+
+_STEPS = st.one_of(
+    st.tuples(st.just("wait"), st.floats(0, 40)),
+    st.tuples(st.sampled_from(("add", "flush", "keep", "learn")), st.integers(0, 9)),
+    st.tuples(st.just("back"), st.just(0)),
+)
+
+
+@given(steps=st.lists(_STEPS, max_size=60), period=st.sampled_from(("minute", *CALENDAR)))
+def test_what_is_added_up_is_what_is_worked_out(steps: list[tuple[str, float]], period: Period) -> None:
+    """A check that remembers what was left says at any time what the window says."""
+    now = at(2026, 3, 31, 23, 58)
+    window = Window(now)
+    check = Check(Policy("name", "person", "requests", period, 20), window)
+    for what, amount in steps:
+        match what:
+            case "wait":
+                now += amount
+                window.advance(now)
+            case "add":
+                window.add(int(amount))
+            case "back":
+                window.add(1)
+                window.add(-1)
+            case "flush":
+                window.begin_flush()
+                window.confirm({"minute": int(amount), "day": int(amount)}, now)
+            case "keep":
+                window.keep(now)
+            case _:
+                window.learn({"month": int(amount)}, now)
+        assert check.left(now) == 20 - window.used(period, now)
+        told = check.told(now)
+        assert told.startswith(b'"name";r=%d;t=' % max(0, 20 - window.used(period, now)))
+        assert 0 <= int(told.rpartition(b"=")[2]) - window.ends(period, now) <= 1, "never too early"
+
+
+def test_a_request_that_is_taken_back_was_never_counted() -> None:
+    limits = [(Policy("a", "person", "requests", "minute", 5), Holder(time.time()))]
+    meter = Meter({"person": "p"}, limits, shared=True)
+    meter.begin()
+    meter.take_back()
+    window = limits[0][1].requests
+    assert (window.minute, window.open) == (0, 0) and b'"a";r=5;' in meter.header(time.time())
+    window.begin_flush()
+    window.confirm({}, time.time())
+    assert window.used("day", time.time()) == 0

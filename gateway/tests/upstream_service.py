@@ -135,6 +135,17 @@ class Service:
         ]
         await reply(send, 200, told, more)
 
+    async def do_answer(self, _s: Scope, _r: Receive, send: Send, query: dict[str, str]) -> None:
+        """A status of the caller's choice, after a while when asked for."""
+        await asyncio.sleep(float(query.get("after", "0")))
+        status = int(query["status"])
+        headers = [(b"etag", b'"1"'), (b"cache-control", b"max-age=9"), (b"bocage-charged-bytes", b"7")]
+        if status in (204, 304):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await reply(send, status, {"status": status}, headers)
+
     async def do_stream(self, _s: Scope, _r: Receive, send: Send, query: dict[str, str]) -> None:
         total, block = int(query["bytes"]), bytes(range(256)) * 256
         length = [(b"content-length", str(total).encode())] if "length" in query else []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uvicorn
 from bocage_kit import logs
+from bocage_kit.serve import settle
 
 from bocage_gateway.app import create_app
-from bocage_gateway.protocol import BoundedProtocol
+from bocage_gateway.front import Front
 from bocage_gateway.settings import GatewaySettings
 
 
@@ -18,7 +19,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=Front,
         ws="none",
         access_log=False,
         log_config=None,
@@ -27,6 +28,7 @@ def main() -> None:
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
+    settle()
     uvicorn.Server(config).run()
 
 

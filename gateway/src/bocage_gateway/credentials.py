@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from functools import lru_cache
+from urllib.parse import parse_qsl, unquote_plus
 
 from bocage_kit.problems import Problem, invalid_credential, unauthenticated
 
@@ -17,6 +18,7 @@ _SECRETS_IN_QUERY = frozenset(
 _BEARER = re.compile(rb"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 _LONGEST_BEARER = 8192
 _KEY_HEADERS = (b"x-api-key", b"access-key", b"secret-key")
+_USUAL_NAME = 64
 _LINK = re.compile(r"[A-Za-z0-9_.-]{1,4000}")
 
 
@@ -30,7 +32,13 @@ def credential_of(
 ) -> Credential:
     """Raises a 400 or 401 for a credential in the wrong place or of the wrong kind."""
     parameters = parse_qsl(query.decode("latin1"), keep_blank_values=True) if query else []
-    _refuse_keys_in(parameters)
+    if names_a_secret(query):
+        raise Problem(
+            400,
+            "key-in-address",
+            "A key may not stand in an address, where logs and histories keep it: send it as X-API-Key, and make a"
+            " new one, since this one is to be taken as known. For GIS tools there are tile tokens.",
+        )
     shown: dict[bytes, list[bytes]] = {name: [] for name in (*_KEY_HEADERS, b"authorization")}
     for name, value in headers:
         if name in shown:
@@ -81,12 +89,18 @@ def _bearer(shown: bytes, taken: bool) -> Credential:
     return Credential("bearer", found[1].decode())
 
 
-def _refuse_keys_in(parameters: list[tuple[str, str]]) -> None:
-    for name, _ in parameters:
-        if re.sub(r"[_\-\s]", "", name).lower() in _SECRETS_IN_QUERY:
-            raise Problem(
-                400,
-                "key-in-address",
-                "A key may not stand in an address, where logs and histories keep it: send it as X-API-Key, and make a"
-                " new one, since this one is to be taken as known. For GIS tools there are tile tokens.",
-            )
+def names_a_secret(query: bytes) -> bool:
+    """Whether a parameter of the query is named as a key or a token is."""
+    for each in query.split(b"&"):
+        name = each.partition(b"=")[0]
+        if _remembered_secret(name) if len(name) <= _USUAL_NAME else _is_secret(name):
+            return True
+    return False
+
+
+def _is_secret(name: bytes) -> bool:
+    plain = unquote_plus(name.decode("latin1"))
+    return re.sub(r"[_\-\s]", "", plain).lower() in _SECRETS_IN_QUERY
+
+
+_remembered_secret = lru_cache(1024)(_is_secret)

@@ -17,9 +17,11 @@ from bocage_gateway import headers, revocations
 from bocage_gateway.contract import Contract
 from bocage_gateway.credentials import credential_of
 from bocage_gateway.exchange import Exchange
-from bocage_gateway.forwarder import Transfer
+from bocage_gateway.familiar import Familiar
+from bocage_gateway.forwarder import AT_ONCE_BYTES, Transfer
 from bocage_gateway.health import Health
 from bocage_gateway.metering import BYTES_COUNT, SIGNING, Meter, Metering, collection_of
+from bocage_gateway.passage import Passages
 from bocage_gateway.routes import SERVICES, Route, check_path, route_of
 from bocage_gateway.settings import GatewaySettings
 from bocage_gateway.upstream import Upstream
@@ -36,6 +38,7 @@ class Inside:
     metering: Metering
     health: Health
     contract: Contract
+    passages: Passages
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +56,16 @@ async def opened(settings: GatewaySettings, version: str) -> AsyncIterator[Insid
     try:
         issuer = next(iter(settings.oidc_issuers), None)
         contract = Contract(upstreams, health, version, issuer)
-        yield Inside(upstreams, exchange, metering, health, contract)
+        passages = Passages(
+            Familiar(exchange, settings.address(), bearers_taken=bool(settings.oidc_issuers)),
+            exchange,
+            metering,
+            upstreams,
+            upstream_seconds=settings.upstream_seconds,
+            client_seconds=settings.client_seconds,
+            longest=min(AT_ONCE_BYTES, settings.json_body_limit),
+        )
+        yield Inside(upstreams, exchange, metering, health, contract, passages)
     finally:
         for task in (listener, counting):
             task.cancel()

@@ -77,11 +77,9 @@ class Exchange:
 
     async def known(self, credential: Credential, public_base: str) -> Known:
         """The identity token and the meter of a credential. Raises Problem."""
-        digest = self._digest(credential, public_base)
-        if (held := self._held.get(digest)) is not None:
-            if self._still_good(held):
-                return held.known
-            del self._held[digest]
+        digest = self.digest(credential, public_base)
+        if (held := self.held(digest)) is not None:
+            return held
         if (refused := self._refused.get(digest)) is not None:
             if time.monotonic() < refused[0]:
                 raise _refusal(credential, refused[1], refused[2])
@@ -92,6 +90,15 @@ class Exchange:
             self._asking[digest] = asking
             asking.add_done_callback(lambda task: self._asked(digest, task))
         return await asyncio.shield(asking)  # others may be waiting for the same answer when this caller leaves
+
+    def held(self, digest: bytes) -> Known | None:
+        """What is known by now of the credential with this digest, if it still holds."""
+        if (held := self._held.get(digest)) is None:
+            return None
+        if time.time() < held.until and (self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS):
+            return held.known
+        del self._held[digest]
+        return None
 
     def forget(self, credential: str) -> None:
         """Drop whatever came from one credential."""
@@ -110,15 +117,11 @@ class Exchange:
         if not task.cancelled():
             task.exception()  # every caller may have left; then nobody else looks at it
 
-    def _digest(self, credential: Credential, public_base: str) -> bytes:
+    def digest(self, credential: Credential, public_base: str) -> bytes:
+        """Under which a credential is remembered; it tells nothing of the secret."""
         shown = "\0".join((credential.kind, credential.secret, public_base))
         # Keyed BLAKE2 is a message authentication code of its own, in a tenth of the time of HMAC.
         return hashlib.blake2b(shown.encode("utf-8", "surrogateescape"), key=self._pepper, digest_size=32).digest()
-
-    def _still_good(self, held: _Held) -> bool:
-        if time.time() >= held.until:
-            return False
-        return self.watched or time.monotonic() - held.since < _UNWATCHED_SECONDS
 
     async def _ask(self, digest: bytes, credential: Credential, public_base: str) -> Known:
         epoch = self._epoch

@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from bocage_gateway import headers
 from bocage_gateway.line import Answer
-from bocage_gateway.upstream import Upstream, unavailable
+from bocage_gateway.upstream import Upstream, broke_off, too_slow
 
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
 _PATIENCE_EXACT_TO = 0.02
-_AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
+AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
 _HEADER = HEADER.lower().encode()
 _BODILESS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("bocage.gateway")
@@ -84,7 +84,7 @@ class Transfer:
                 "a service broke off",
                 extra={"peer": upstream.service, "error": type(error).__name__, "request_id": self._request_id},
             )
-            self._fail(self._refusal or _broken(upstream.service))
+            self._fail(self._refusal or broke_off(upstream.service))
         finally:
             timer.cancel()
             if self._watcher is not None:
@@ -109,7 +109,7 @@ class Transfer:
         method, target = self._scope["method"], _target(self._scope)
         sent = headers.to_service(self._scope["headers"])
         sent += ((_HEADER, self._identity.encode()), (b"x-request-id", self._request_id.encode()))
-        if self._length is not None and self._length <= _AT_ONCE_BYTES:
+        if self._length is not None and self._length <= AT_ONCE_BYTES:
             body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
             self._wait_for_upstream()
             replayable = self._length == 0 and method in _BODILESS
@@ -186,13 +186,7 @@ class Transfer:
     def _timed_out(self, service: str) -> Problem:
         if self._client_silent:
             return Problem(408, "body-too-slow", "The request's body stopped coming; send it again.")
-        return Problem(
-            504,
-            "service-too-slow",
-            f"The {service} service did not answer in time. Ask for less at once, or try again later.",
-            headers={"Retry-After": "10"},
-            service=service,
-        )
+        return too_slow(service)
 
 
 def _target(scope: Scope) -> bytes:
@@ -220,16 +214,4 @@ def _too_large(limit: int) -> Problem:
         f"The request's body is larger than the {limit} bytes that are taken here; send less at once.",
         title="Content Too Large",
         limit=limit,
-    )
-
-
-def _broken(service: str) -> Problem:
-    problem = unavailable(service)
-    return Problem(
-        502,
-        "service-broke-off",
-        f"The {service} service broke off before it answered; it may have restarted. Check whether the request took"
-        " effect, then try again.",
-        headers=problem.headers,
-        service=service,
     )

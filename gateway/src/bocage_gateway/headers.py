@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from http import HTTPStatus
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -130,6 +131,42 @@ def dressed(headers: Iterable[tuple[bytes, bytes]], request: str, *, by_caller: 
             answer.append((b"cache-control", b"private, no-cache"))
         answer.append((b"vary", b"Authorization, X-API-Key, Access-Key"))
     return answer
+
+
+_LINES = {
+    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase if status in set(HTTPStatus) else ''}\r\n".encode()
+    for status in range(200, 600)
+}
+_COMMON = b"".join(b"%b: %b\r\n" % header for header in (*_ALWAYS, (b"vary", b"Authorization, X-API-Key, Access-Key")))
+_COMMON += b"x-request-id: "
+_DEFAULT_LINES = {name: b"%b: %b\r\n" % (name, value) for name, value in _DEFAULTS} | {
+    b"cache-control": b"cache-control: private, no-cache\r\n"
+}
+
+
+def rendered(status: int, answered: Headers, request: bytes) -> tuple[bytes, int, bool]:
+    """What `dressed(to_client(…), by_caller=True)` and `charged` say, for names in lower case.
+
+    The head as bytes, without its last lines; the bytes that are charged; and whether the head tells the body's length.
+    """
+    parts = [_LINES[status]]
+    lacking = _DEFAULT_LINES
+    size, framed = 0, False
+    for name, value in answered:
+        if _shown_to_clients(name):
+            if name == b"content-length":
+                framed = True
+            elif name in lacking:
+                lacking = {other: line for other, line in lacking.items() if other != name}
+            elif name == _CHARGED:
+                size = int(value) if value.isdigit() else 0
+                continue
+            parts += (name, b": ", value, b"\r\n")
+        elif name == b"connection":
+            return rendered(status, to_client(answered), request)
+    parts += lacking.values()
+    parts += (_COMMON, request, b"\r\n")
+    return b"".join(parts), size, framed
 
 
 def charged(headers: Headers) -> tuple[Headers, int]:

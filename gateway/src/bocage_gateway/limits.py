@@ -50,14 +50,17 @@ class Window:
     """What one holder uses of one unit: in the last minute, and in each calendar period."""
 
     __slots__ = (
-        "_begun", "_bounds", "_confirmed", "_newest", "_oldest", "_others", "_others_end", "_steps", "_unconfirmed",
-        "minute", "open",
+        "_begun", "_bounds", "_confirmed", "_oldest", "_others", "_others_end", "_steps", "_unconfirmed",
+        "minute", "open", "second", "total", "version",
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self._steps = [0] * _STEPS
-        self._newest = self._oldest = int(now)
+        self.second = self._oldest = int(now)
+        """The newest that is known of."""
         self.minute = 0
+        self.total = self.version = 0
+        """All that was ever added; and how often anything else changed: between two changes `total` tells the rest."""
         self._others = self._others_end = 0
         self._bounds: dict[Period, tuple[float, float]] = {}
         self._confirmed: dict[Period, int] = {}
@@ -69,21 +72,28 @@ class Window:
     def advance(self, now: float) -> None:
         """Let go of what is older than a minute."""
         second = int(now)
-        if second <= self._newest:
+        if second <= self.second:
             return
-        for step in range(self._newest + 1, min(second, self._newest + _STEPS) + 1):
+        self.version += 1
+        for step in range(self.second + 1, min(second, self.second + _STEPS) + 1):
             place = step % _STEPS
             self.minute -= self._steps[place]
             self._steps[place] = 0
         if second >= self._others_end:  # who is refused is not counted, and so hears no more of the others
             self._others = 0
-        self._newest = second
+        self.second = second
         self._oldest = max(self._oldest, second - _STEPS + 1)
 
     def add(self, amount: int) -> None:
-        self._steps[self._newest % _STEPS] += amount
+        self._steps[self.second % _STEPS] += amount
         self.minute += amount
         self._unconfirmed += amount
+        self.total += amount
+
+    def take_back(self, amount: int) -> None:
+        """What was added this second is not used after all."""
+        self.add(-amount)
+        self.version += 1  # what was said to come back may come later now
 
     def used(self, period: Period, now: float) -> int:
         if period == "minute":
@@ -96,7 +106,7 @@ class Window:
     def ends(self, period: Period, now: float) -> int:
         """Whole seconds until some of the limit is given back; never too early."""
         if period == "minute":
-            while self._oldest < self._newest and not self._steps[self._oldest % _STEPS]:
+            while self._oldest < self.second and not self._steps[self._oldest % _STEPS]:
                 self._oldest += 1
             return max(self._oldest + _STEPS, self._others_end if self._others else 0) - int(now)
         end = (self._bounds.get(period) or self._renewed(period, now))[1]
@@ -107,6 +117,7 @@ class Window:
 
     def confirm(self, used: dict[Period, int], now: float) -> None:
         """`used`: by all gateways, what `begin_flush` saw included."""
+        self.version += 1
         self._unconfirmed -= self._begun
         self._begun = 0
         own = self.minute - self._unconfirmed
@@ -116,6 +127,7 @@ class Window:
 
     def keep(self, now: float) -> None:
         """Confirm what is counted here alone, so that it ends with its period."""
+        self.version += 1
         for period in self._bounds:
             self.used(period, now)
             self._confirmed[period] += self._unconfirmed
@@ -123,6 +135,7 @@ class Window:
 
     def learn(self, used: dict[Period, int], now: float) -> None:
         """What the database says of calendar periods."""
+        self.version += 1
         for period in CALENDAR:
             if period in used:
                 self._renewed(period, now)
@@ -133,6 +146,33 @@ class Window:
         self._bounds[period] = found = bounds(period, now)
         self._confirmed[period] = 0
         return found
+
+
+class Check:
+    """One policy of one meter. What is left is worked out when something has changed, else from what was added."""
+
+    __slots__ = ("_left", "_prefix", "_tail", "_total", "_version", "policy", "window")
+
+    def __init__(self, policy: Policy, window: Window) -> None:
+        self.policy, self.window = policy, window
+        self._prefix = f'"{policy.name}";r='.encode()
+        self._tail = b""
+        self._version, self._left, self._total = -1, 0, 0
+
+    def left(self, now: float) -> int:
+        """Less than one when the limit is used up."""
+        window = self.window
+        if window.second < int(now):
+            window.advance(now)
+        if self._version != window.version:
+            self._left = self.policy.amount - window.used(self.policy.period, now)
+            self._tail = b";t=%d" % window.ends(self.policy.period, now)
+            self._version, self._total = window.version, window.total
+        return self._left - window.total + self._total
+
+    def told(self, now: float) -> bytes:
+        """As a member of the header RateLimit."""
+        return b"%b%d%b" % (self._prefix, max(0, self.left(now)), self._tail)
 
 
 class Holder:

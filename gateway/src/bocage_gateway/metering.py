@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from bocage_kit.problems import Problem, quota_exceeded
 
-from bocage_gateway.limits import Holder, Period, Policy, Window, policy_header
+from bocage_gateway.limits import Check, Holder, Period, Policy, Window, policy_header
 from bocage_gateway.upstream import Upstream
 
 FLUSH_SECONDS = 1.0
@@ -64,24 +64,25 @@ class Meter:
         self.shared = shared
         """Whether `rights` adds up what all gateways count; addresses are each gateway's own business."""
         self.policy = policy_header([policy for policy, _ in limits])
-        self._checks = [(f'"{p.name}";r='.encode(), p, holder.of(p.unit)) for p, holder in limits]
+        self._checks = [Check(policy, holder.of(policy.unit)) for policy, holder in limits]
         holders = {id(holder): holder for _, holder in limits}.values()
         self._windows = [(holder.requests, holder.bytes) for holder in holders]
 
     def check(self, now: float, *, bytes_count: bool) -> None:
         """Raises the Problem of the limits that are used up."""
         broken: list[tuple[Policy, Window]] = []
-        for _, policy, window in self._checks:
-            window.advance(now)
-            if window.used(policy.period, now) >= policy.amount and (bytes_count or policy.unit == "requests"):
-                broken.append((policy, window))
+        for check in self._checks:
+            if check.left(now) < 1 and (bytes_count or check.policy.unit == "requests"):
+                broken.append((check.policy, check.window))
         if broken:
             raise _refusal(broken, now)
 
     def add(self, requests: int, size: int) -> None:
         for of_requests, of_bytes in self._windows:
-            of_requests.add(requests)
-            of_bytes.add(size)
+            if requests:
+                of_requests.add(requests)
+            if size:
+                of_bytes.add(size)
 
     def begin(self) -> None:
         """Count a request that is let in; it is in no batch before its `end`."""
@@ -93,19 +94,22 @@ class Meter:
         for of_requests, _ in self._windows:
             of_requests.open -= 1
 
+    def take_back(self) -> None:
+        """Nothing came of a request that `begin` let in: it is asked anew, and counted then."""
+        for of_requests, _ in self._windows:
+            of_requests.take_back(1)
+            of_requests.open -= 1
+
     def header(self, now: float) -> bytes:
         """RateLimit: what is left of each limit, and when some of it comes back."""
-        parts = []
-        for prefix, policy, window in self._checks:
-            left = policy.amount - window.used(policy.period, now)
-            parts.append(b"%b%d;t=%d" % (prefix, left if left > 0 else 0, window.ends(policy.period, now)))
-        return b", ".join(parts)
+        return b", ".join([check.told(now) for check in self._checks])
 
     def warnings(self, now: float) -> list[dict[str, Any]]:
         """Calendar limits of which 80 % are used."""
         found = []
-        for _, policy, window in self._checks:
-            used = window.used(policy.period, now)
+        for check in self._checks:
+            policy = check.policy
+            used = check.window.used(policy.period, now)
             if policy.period != "minute" and policy.amount and used * 5 >= policy.amount * 4:
                 holder = self.person if policy.counted == "person" else self.organisation
                 same = {"counted": policy.counted, "holder": holder, "unit": policy.unit, "period": policy.period}

@@ -12,7 +12,7 @@ from bocage_kit.problems import Problem
 from yarl import URL
 
 from bocage_gateway.headers import Headers
-from bocage_gateway.line import Answer, BrokenLine, Line
+from bocage_gateway.line import Answer, BrokenLine, Heads, Line
 
 _FIELD_BYTES = 64 * 1024
 _KEEP_ALIVE_SECONDS = 30  # below the services' own 75: a request never meets a connection that is being closed
@@ -30,6 +30,28 @@ def unavailable(service: str) -> Problem:
     )
 
 
+def broke_off(service: str) -> Problem:
+    problem = unavailable(service)
+    return Problem(
+        502,
+        "service-broke-off",
+        f"The {service} service broke off before it answered; it may have restarted. Check whether the request took"
+        " effect, then try again.",
+        headers=problem.headers,
+        service=service,
+    )
+
+
+def too_slow(service: str) -> Problem:
+    return Problem(
+        504,
+        "service-too-slow",
+        f"The {service} service did not answer in time. Ask for less at once, or try again later.",
+        headers={"Retry-After": "10"},
+        service=service,
+    )
+
+
 class Upstream:
     """One service. Make it inside a running event loop."""
 
@@ -37,7 +59,9 @@ class Upstream:
         self.service, self._patience = service, patience
         self._down_since: float | None = None
         self._socket, self._host = str(socket), service.encode()
+        self._loop = asyncio.get_running_loop()
         self._lines: list[Line] = []
+        self._heads = Heads()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(socket), limit=_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECONDS),
             auto_decompress=False,  # bytes pass through untouched
@@ -53,7 +77,7 @@ class Upstream:
         pause, replays = 0.05, 1 if replayable else 0
         while True:
             try:
-                line = self._idle() or await self._connected()
+                line = self.idle() or await self._connected()
             except OSError:
                 if not self._worth_waiting():
                     raise unavailable(self.service) from None
@@ -75,9 +99,9 @@ class Upstream:
                 self._down_since = None
                 return answer
 
-    def _idle(self) -> Line | None:
+    def idle(self) -> Line | None:
         """The connection that was used last, unless it has been idle for so long that the service may be closing it."""
-        oldest = asyncio.get_running_loop().time() - _KEEP_ALIVE_SECONDS
+        oldest = self._loop.time() - _KEEP_ALIVE_SECONDS
         while self._lines:
             line = self._lines.pop()
             if line.open and line.idle_since > oldest:
@@ -87,7 +111,9 @@ class Upstream:
 
     async def _connected(self) -> Line:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            _, line = await asyncio.get_running_loop().create_unix_connection(lambda: Line(self._lines), self._socket)
+            _, line = await asyncio.get_running_loop().create_unix_connection(
+                lambda: Line(self._lines, self._heads), self._socket
+            )
         return line
 
     async def request(

@@ -8,18 +8,35 @@ import logging
 import sys
 import time
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from bocage_kit.redaction import redacted
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _HELD_SECONDS, _HELD_LINES = 0.25, 200
+REQUESTS = "bocage.request"
 _ENCODER = json.JSONEncoder(default=str)
 
 
 @lru_cache(4)
 def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _moment(seconds: float) -> str:
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+class Answered(NamedTuple):
+    """One answer to a request, as the log tells it."""
+
+    moment: float
+    request_id: str
+    method: str
+    path: str
+    status: int
+    milliseconds: float
+    subject: str
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,7 +48,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         document: dict[str, object] = {
-            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
+            "time": _moment(record.created),
             "level": record.levelname.lower(),
             "service": self.service,
             "logger": record.name,
@@ -44,6 +61,14 @@ class JsonFormatter(logging.Formatter):
             document["exception"] = self.formatException(record.exc_info)
         return redacted(_ENCODER.encode(document))
 
+    def answered(self, each: Answered) -> str:
+        """As `format` says a record of the logger `bocage.request` that holds the same."""
+        moment, *rest = each
+        document = {
+            "time": _moment(moment), "level": "info", "service": self.service, "logger": REQUESTS, "message": "request",
+        }  # fmt: skip
+        return redacted(_ENCODER.encode(document | dict(zip(Answered._fields[1:], rest, strict=True))))
+
 
 class Together(logging.StreamHandler[TextIO]):
     """Writes what an event loop tells a few times a second: a write for each line takes longer than the line.
@@ -51,34 +76,64 @@ class Together(logging.StreamHandler[TextIO]):
     Whoever is killed loses the lines of the last quarter of a second. Warnings are written at once, with what is held.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, formatter: JsonFormatter) -> None:
         super().__init__(stream)
-        self._held: list[str] = []
+        self.setFormatter(formatter)
+        self._json = formatter
+        self._held: list[str | Answered] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._held.append(self.format(record))
-            if record.levelno < logging.WARNING and len(self._held) < _HELD_LINES:
-                if len(self._held) > 1:
-                    return  # the first of them has seen to it
-                try:
-                    asyncio.get_running_loop().call_later(_HELD_SECONDS, self.flush)
-                    return
-                except RuntimeError:
-                    pass  # nobody would come back to it
-            self.flush()
+            self.hold(self.format(record), at_once=record.levelno >= logging.WARNING)
         except Exception:
             self.handleError(record)
+
+    def hold(self, line: str | Answered, *, at_once: bool = False) -> None:
+        """The line of an answer is made when it is written: among others of its kind that takes least."""
+        held = self._held
+        held.append(line)
+        if not at_once and len(held) < _HELD_LINES:
+            if len(held) > 1:
+                return  # the first of them has seen to it
+            try:
+                asyncio.get_running_loop().call_later(_HELD_SECONDS, self.flush)
+                return
+            except RuntimeError:
+                pass  # nobody would come back to it
+        self.flush()
 
     def flush(self) -> None:
         self.acquire()
         try:
             held, self._held = self._held, []
             if held:
-                self.stream.write("\n".join(held) + "\n")
+                lines = [each if isinstance(each, str) else self._json.answered(each) for each in held]
+                self.stream.write("\n".join(lines) + "\n")
             super().flush()
         finally:
             self.release()
+
+
+class Requests:
+    """Where services tell what they answered: the handler of this process, or the logger where it has none."""
+
+    def __init__(self) -> None:
+        self._handler: Together | None = None
+        self._log = logging.getLogger(REQUESTS)
+
+    def attach(self, handler: Together) -> None:
+        self._handler = handler
+
+    def answered(self, each: Answered) -> None:
+        if not self._log.isEnabledFor(logging.INFO):
+            return
+        if self._handler is not None and self._handler in self._log.root.handlers:
+            self._handler.hold(each)
+        else:
+            self._log.info("request", extra=dict(zip(Answered._fields[1:], each[1:], strict=True)))
+
+
+requests = Requests()
 
 
 def configure(service: str, level: str = "INFO") -> None:
@@ -86,8 +141,8 @@ def configure(service: str, level: str = "INFO") -> None:
     unused: Any = logging
     unused._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = Together(sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
+    handler = Together(sys.stderr, JsonFormatter(service))
+    requests.attach(handler)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn.access").disabled = True
     for noisy in ("httpx", "httpcore", "alembic", "rasterio"):

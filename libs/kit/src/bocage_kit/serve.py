@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from bocage_kit import logs
+from bocage_kit.front import Front, Memory
+
+
+def settle() -> None:
+    """What was made before the first request stays until the end: it is not searched for cycles again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") -> None:
@@ -20,7 +31,8 @@ def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") ->
         app,
         uds=str(sockets / f"{name}.sock"),
         loop="uvloop",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Front, memory=Memory())),
+        interface="asgi3",
         access_log=False,
         log_config=None,
         proxy_headers=False,
@@ -28,4 +40,5 @@ def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") ->
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
+    settle()
     uvicorn.Server(config).run()

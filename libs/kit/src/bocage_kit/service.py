@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
@@ -17,13 +16,12 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bocage_kit import problems
+from bocage_kit import logs, problems
 from bocage_kit.access import OPEN
 from bocage_kit.identity import HEADER, InvalidIdentity, Verifier
 
 _HEADER = HEADER.lower().encode()
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_-]{8,64}$")
-_log = logging.getLogger("bocage.request")
 
 
 class _Public(NamedTuple):
@@ -56,8 +54,17 @@ class IdentityMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {name: value for name, value in scope["headers"] if name in (_HEADER, b"x-request-id")}
-        sent = headers.get(b"x-request-id", b"")
+        token = sent = b""
+        shown = []
+        for header in scope["headers"]:
+            name = header[0]
+            if name == b"host":
+                continue
+            shown.append(header)
+            if name == _HEADER:
+                token = header[1]
+            elif name == b"x-request-id":
+                sent = header[1]
         request_id = sent.decode() if _REQUEST_ID.match(sent) else os.urandom(16).hex()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -65,7 +72,7 @@ class IdentityMiddleware:
             await self.app(scope, receive, send)
             return
         try:
-            identity = self.verifier.verify(headers.get(_HEADER, b"").decode("latin1"))
+            identity = self.verifier.verify(token.decode("latin1"))
         except InvalidIdentity:
             refusal = problems.unauthenticated("The request carries no valid identity; call through the gateway.")
             await problems.response(refusal, request_id)(scope, receive, send)
@@ -76,7 +83,8 @@ class IdentityMiddleware:
         scope["root_path"] = public.root
         scope["path"] = public.root + scope["path"]
         scope["server"] = public.server
-        scope["headers"] = [*((n, v) for n, v in scope["headers"] if n != b"host"), public.host]
+        shown.append(public.host)
+        scope["headers"] = shown
         started = time.perf_counter()
         status = 0
 
@@ -97,16 +105,16 @@ class IdentityMiddleware:
             # What has been answered goes no further: the server would close the connection, and the next request
             # that the gateway sends on it would be lost.
         finally:
-            _log.info(
-                "request",
-                extra={
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "path": scope["path"],  # never the query: it may hold a tile token
-                    "status": status,
-                    "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-                    "subject": identity.subject,
-                },
+            logs.requests.answered(
+                logs.Answered(
+                    time.time(),
+                    request_id,
+                    scope["method"],
+                    scope["path"],  # never the query: it may hold a tile token
+                    status,
+                    round((time.perf_counter() - started) * 1000, 1),
+                    identity.subject,
+                )
             )
 
 
@@ -115,6 +123,15 @@ class Fronted(FastAPI):
 
     The framework's answer to an error of ours is left out: `IdentityMiddleware`, the first of them, has one.
     """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What FastAPI and Starlette do here, in one coroutine instead of two.
+        scope["app"] = self
+        if self.root_path:
+            scope["root_path"] = self.root_path
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         front, self.user_middleware = self.user_middleware, []
