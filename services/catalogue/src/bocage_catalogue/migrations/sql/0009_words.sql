@@ -1,5 +1,15 @@
 -- What collections are about, as ids of the vocabulary, and the words that these are found by.
 
+-- As before, but for a gap between the three forms: words that no language keeps count as places. Without it the last
+-- word of a text and its first would stand together.
+create or replace function words_of(told text) returns tsvector
+language sql stable parallel safe as $$
+    select to_tsvector('simple', plain) || to_tsvector('english', 'the the the ' || plain)
+        || to_tsvector('french', 'le le le ' || plain)
+    from public.unaccent(left(coalesce(told, ''), 100000)) plain
+$$;
+
+
 -- The words of each concept: its own names, and the names of what is broader, which count for less. The service fills
 -- it when it starts (concept_words.py), so that a change of the vocabulary needs no migration.
 create table concept (
