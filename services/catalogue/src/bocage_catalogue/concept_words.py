@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bocage_theia.vocabulary import Concept, Vocabulary, vocabulary
 
 from bocage_catalogue.concepts import key_of
@@ -11,6 +13,7 @@ _LOCK = "catalogue.concept"
 # A variable is what a collection is about; centres, networks and portals only stand behind it.
 _WEIGHTS = {"variables": "B", "themes": "B"}
 _OTHERS = "D"
+_BRACKETS = re.compile(r"\s*\([^)]*\)")
 
 
 async def learn(database: Database) -> None:
@@ -33,7 +36,9 @@ def told(words: Vocabulary) -> list[tuple[str, str, str, str]]:
 
 def _above(words: Vocabulary, concept: Concept) -> str:
     # The highest stand for all below them: by « variables » everything would be found.
-    return "\n".join(_text(one) for one in words.ancestors(concept.scheme, concept.id) if one.broader)
+    # What they have in brackets is included in them, and not what the narrower concept is about.
+    above = (_text(one) for one in words.ancestors(concept.scheme, concept.id) if one.broader)
+    return _BRACKETS.sub("", "\n".join(above))
 
 
 def _text(concept: Concept) -> str:
