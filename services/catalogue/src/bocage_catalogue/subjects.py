@@ -114,8 +114,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
     terms = list(search.terms) if words else []
     if not (search.about or terms or any(parts)):
         return search
-    async with database.reading() as connection:
-        rows = await connection.fetch(_SEEN, *collections_arguments(identity), terms, any(parts))
+    rows = await _fetched(database, identity, terms, everything=any(parts))
     seen = [about(row["id"], row["concepts"]) for row in rows]
     return replace(
         search,
@@ -127,6 +126,17 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
         ),
         named=tuple(row["id"] for row in rows if row["named"]),
     )
+
+
+async def about_all(database: Database, identity: Identity) -> list[About]:
+    """What the collections that the caller sees are about; those without concepts are left out."""
+    return [about(row["id"], row["concepts"]) for row in await _fetched(database, identity, [], everything=False)]
+
+
+async def _fetched(database: Database, identity: Identity, terms: list[str], *, everything: bool) -> list[Any]:
+    async with database.reading() as connection:
+        found: list[Any] = await connection.fetch(_SEEN, *collections_arguments(identity), terms, everything)
+    return found
 
 
 def about(collection: str, keys: Iterable[str]) -> About:
