@@ -272,6 +272,37 @@ def admin_of(module_database: Any) -> Any:
     return value
 
 
+def test_items_speak_of_concepts_in_the_same_way(catalogue: Any) -> None:
+    service = catalogue.service
+    own = [{"scheme": f"{BASES[0]}/stac/vocabulary/variables", "concepts": [{"id": "albedo", "title": "whatever"}]}]
+    item = catalogue.item("speaks", themes=own, **{"bocage:audience": "public"})
+    item["stac_extensions"] = [THEMES]
+    assert service.post("/stac/collections/plain/items", json=item).status_code == 201
+    for tongue, title in (("en", "Albedo"), ("fr", "Albédo")):
+        answer = service.get("/stac/collections/plain/items/speaks", headers={"Accept-Language": tongue})
+        (entry,) = answer.json()["properties"]["themes"]
+        assert entry["scheme"] == own[0]["scheme"] and entry["concepts"][0]["title"] == title
+        page = service.get("/stac/search", params={"ids": "speaks"}, headers={"Accept-Language": tongue})
+        assert page.json()["features"] == [answer.json()]
+        again = service.put("/stac/collections/plain/items/speaks", json=answer.json())
+        assert again.headers["etag"].partition("-")[0] == answer.headers["etag"].partition("-")[0]
+    other = catalogue.as_(catalogue.identities["service"].model_copy(update={"public_base": BASES[1]}))
+    shown = other.get("/stac/collections/plain/items/speaks").json()["properties"]["themes"]
+    assert shown[0]["scheme"] == f"{BASES[1]}/stac/vocabulary/variables"
+    wrong = service.patch("/stac/collections/plain/items/speaks", json={"properties": {"themes": [
+        {"scheme": "vocabulary/variables", "concepts": [{"id": "abledo"}]}]}})  # fmt: skip
+    assert wrong.status_code == 400 and "albedo" in wrong.text and "properties.themes[0]" in wrong.text
+    assert service.delete("/stac/collections/plain/items/speaks").status_code == 200
+
+
+def test_queryables_name_the_filters(catalogue: Any) -> None:
+    for path in ("/stac/queryables", "/stac/collections/bright/queryables"):
+        told = catalogue.anonymous.get(path, headers={"Accept-Language": "fr"}).json()["properties"]
+        assert "albedo" in told["variable"]["enum"] and told["cds"]["title"] == "Centres de données et de services"
+        assert FILTERS.keys() <= told.keys()
+    assert not FILTERS.keys() - {"variable"} & catalogue.anonymous.get("/stac/sortables").json()["properties"].keys()
+
+
 def test_schemes_of_others_are_left_alone(catalogue: Any) -> None:
     foreign = [
         {"scheme": "https://example.org/vocabulary/variables", "concepts": [{"id": "nothing of ours", "title": "N"}]},
