@@ -49,7 +49,18 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, export, landing, parameters, queryables, writing
+from bocage_catalogue import (
+    aggregating,
+    changes,
+    concept_words,
+    export,
+    landing,
+    parameters,
+    portals,
+    queryables,
+    vocabulary_pages,
+    writing,
+)
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -63,6 +74,7 @@ from bocage_catalogue.items_request import ItemsRequest
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.subject_parameters import SubjectExtension
 from bocage_catalogue.tallies import keep_folding
 
 PREFIX = "/stac"
@@ -100,6 +112,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
             app.state.database = database
+            await concept_words.learn(database)
             keepers = [asyncio.create_task(keeper(database)) for keeper in (keep_finishing, keep_folding)]
             try:
                 yield
@@ -123,6 +136,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(vocabulary_pages.router())
     app.include_router(landing.router())
     app.include_router(aggregating.router())
     app.include_router(changes.router())
@@ -167,6 +181,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         FieldsExtension(),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
         ExplainExtension(),
+        SubjectExtension(),
         SearchFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
@@ -176,10 +191,12 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
         ExplainExtension(),
+        SubjectExtension(),
         ItemCollectionFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
     post_model = create_post_request_model(search, base_model=SearchBody)
+    get_model = create_get_request_model(search)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
     Api(
         app=app,
@@ -188,7 +205,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         extensions=[*search, *items],
         client=client,
         response_class=JSONResponse,
-        search_get_request_model=create_get_request_model(search),
+        search_get_request_model=get_model,
         search_post_request_model=post_model,
         items_get_request_model=cast(
             type[APIRequest],
@@ -199,6 +216,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         exceptions={},
     )
     app.include_router(writing.router(store))
+    app.include_router(portals.router(get_model, post_model))
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -14,9 +14,8 @@ from bocage_kit.identity import Identity
 from bocage_kit.problems import not_found
 from fastapi import Query, Request
 from fastapi.responses import Response
-from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asking, collection_text, fields, holders, language, ordering, present
+from bocage_catalogue import asking, collection_text, fields, holders, language, ordering, present, subjects
 from bocage_catalogue.answers import answer, database_of, link_header
 from bocage_catalogue.conditions import Arguments, Search, SortKey, where
 from bocage_catalogue.database import Connection, Database
@@ -24,6 +23,8 @@ from bocage_catalogue.etags import tagged
 from bocage_catalogue.kinds import CORE, MOMENT, MOMENTS, Known
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import JSON, Document, link, stac
+from bocage_catalogue.subject_parameters import SubjectParameters
+from bocage_catalogue.subjects import Subject
 from bocage_catalogue.visibility import VISIBLE, CollectionRow, collections_arguments
 
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
@@ -47,7 +48,7 @@ _UNASKED = Search(), asking.Look(LIMIT, None, frozenset(), frozenset(), explain=
 
 
 @attr.s
-class CollectionsRequest(APIRequest):
+class CollectionsRequest(SubjectParameters):
     """The parameters of a search among collections."""
 
     bbox: Annotated[
@@ -142,8 +143,15 @@ def _page(search: Search, known: Known, arguments: Arguments) -> str:
     if search.terms:
         asked = arguments.add(list(search.terms), "text[]")
         condition += f" and f.words @@ any(select catalogue.words_asked(term) from unnest({asked}) term)"  # noqa: S608 - bound
+    if search.terms and not search.sortby:
+        order = f"catalogue.worth(f.words, {asked}) desc, f.id"
+        return _ordered(condition, order, arguments)
     ordered = ordering.keys(search.sortby or (SortKey("id"),), known)
     order = ordering.order(ordered, [key.sql(arguments) for key in ordered], backwards=False, first_has_value=False)
+    return _ordered(condition, order, arguments)
+
+
+def _ordered(condition: str, order: str, arguments: Arguments) -> str:
     place = len(arguments.values)
     return (
         f"select f.body, f.revision, count(*) over () as matched from {_SEARCHED}"  # noqa: S608 - values are bound
@@ -187,9 +195,16 @@ def _number(text: str) -> float:
 
 async def all_collections(request: Request, **given: Any) -> Response:
     """The collections that the caller sees, searched among and by pages."""
+    return await listed(request, {name: value for name, value in given.items() if value is not None})
+
+
+async def listed(request: Request, given: Mapping[str, Any], about: tuple[Subject, ...] = (), *holder: str) -> Response:
+    """The same of those about something, which `holder`, a path, holds."""
     identity, tongue = caller(request), language.of(request)
-    given = {name: value for name, value in given.items() if value is not None}
     search, look = asked_for(given) if given else _UNASKED
+    if about:
+        search = replace(search, about=(*search.about, *about))
+    search = await subjects.resolved(database_of(request), identity, search, words=False)
     limit, offset = min(look.limit, MOST), given.get("offset") or 0
     found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
     if look.include or look.exclude:
@@ -197,8 +212,9 @@ async def all_collections(request: Request, **given: Any) -> Response:
     else:
         shown = collection_text.texts([row.body for row in found], identity, tongue)
     base = identity.public_base
-    here = stac(base, "collections")
+    here = stac(base, *holder, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]
+    links += [link("parent", stac(base, *holder))] if holder else []
     if offset + limit < matched:
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:

@@ -12,7 +12,7 @@ from bocage_kit.licences import decide, item_licences, licences_of
 from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
-from bocage_catalogue import language
+from bocage_catalogue import concepts, language
 from bocage_catalogue.language import say
 
 Document = dict[str, Any]
@@ -186,6 +186,7 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
     if not sees_shares(identity, properties):
         properties.pop(SHARED_FIELD, None)
     internal = identity.has("service:assets")
+    concepts.show(properties, base, tongue)
     epsg = with_epsg(properties)
     gated, stores_itself = False, stores(stored, properties)
     assets: dict[str, Any] = {}
@@ -247,6 +248,7 @@ def collection_for(stored: Document, base: str, tongue: str, *, gated: bool, acc
         made[TERMS_FIELD] = accepted
     if language.show(made, tongue):
         declare(made, add=language.EXTENSION)
+    concepts.show(made, base, tongue)
     own = stac(base, "collections", name)
     made["links"] = [
         link("self", own),
