@@ -50,7 +50,7 @@ def records() -> dict[str, Record]:
             for name, record in read(file.read_text("utf-8"), file.name).items():
                 if name in found:
                     raise ValueError(f"{file.name}: {name} has a record elsewhere")
-                _check(record, f"{file.name}: {name}")
+                check(record, f"{file.name}: {name}")
                 found[name] = record
     return found
 
@@ -83,7 +83,8 @@ def _refuse_gaps(value: Any, place: str) -> None:
             _refuse_gaps(inner, place)
 
 
-def _check(record: Record, place: str) -> None:
+def check(record: Record, place: str) -> None:
+    """Raises ValueError where a record leaves a fact out, or says what no record does."""
     if missing := [key for key in _NEEDED if key not in record]:
         raise ValueError(f"{place} says nothing of {', '.join(missing)}; write unknown, or none where nothing applies")
     if strange := sorted(set(record) - _KEYS):
