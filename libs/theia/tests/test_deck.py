@@ -65,22 +65,22 @@ water-turbidity | Turbidité | turbidity | toulouse | other | - | P5D | turbidit
 water-chlorophyll-a | Concentration en Chlorophylle-a | chlorophyll-a | toulouse | other | - | P5D | chlorophyll_a | mg m-3 | - | -9999 | chlorophyll-a | GRSl2bgen
 water-cdom | Coefficient d'abs. de MO. | cdom | toulouse | other | - | P5D | acdom | m-1 | - | -9999 | cdom | GRSl2bgen
 water-toxic-algae | Présence d'algues toxique | toxic-algae | toulouse | other | - | - | presence | - | - | 255 | presence | deck
-sediment-flux | Débit sédimentaire | sediment-flux | toulouse | other | - | - | series | - | - | - | - | deck
-element-flux | Débit d'éléments | element-flux | toulouse | other | - | - | series | - | - | - | - | deck
+sediment-flux | Débit sédimentaire et d'éléments | sediment-flux | toulouse | other | - | - | series | - | - | - | - | deck
+element-flux | Débit sédimentaire et d'éléments | element-flux | toulouse | other | - | - | series | - | - | - | - | deck
 et-heat-fluxes | Flux de chaleur de surface | surface-heat-flux | - | other | 10 1000 | P1D | latent_heat | W m-2 | - | -9999 | latent-heat | EVASPA
 et-net-radiation | Rayonnement net | net-radiation | - | other | 10 1000 | P1D | net_radiation | W m-2 | - | -9999 | net-radiation | EVASPA
 et-daily | Evapotranspiration journalière | daily-evapotranspiration | - | other | 10 1000 | P1D | evapotranspiration | mm d-1 | - | -9999 | evapotranspiration | EVASPA
 et-ten-day | Evapotranspiration décadaire | ten-day-evapotranspiration | - | other | 10 1000 | P10D | evapotranspiration | mm | - | -9999 | evapotranspiration | EVASPA
 et-stress-index | Indice de stress | stress-index | - | other | 10 1000 | - | stress_index | 1 | - | -9999 | stress-index | CES
-hydroweb-lakes | Hauteur des lacs | water-level | toulouse | etalab-2.0 | - | P10D | series | - | - | - | - | Hydroweb
-hydroweb-rivers | Hauteur des rivières | water-level | toulouse | etalab-2.0 | - | P10D | series | - | - | - | - | Hydroweb
+hydroweb-lakes | Hauteur des lacs et des rivières | water-level | toulouse | etalab-2.0 | - | P10D | series | - | - | - | - | Hydroweb
+hydroweb-rivers | Hauteur des lacs et des rivières | water-level | toulouse | etalab-2.0 | - | P10D | series | - | - | - | - | Hydroweb
 surfwater | Surfaces en eau | water-surface | toulouse | other | 10 | P5D | occurrence | % | - | 255 | water | SurfWater
 water-volumes | Volumes d'eau | water-volume | - | other | - | - | series | - | - | - | - | deck
 irrigated-plots | Irrigation (parcelle irriguée) | irrigation | - | other | - | - | irrigated | - | - | 255 | irrigated | Irrigation
 mangrove | Mangrove | mangrove | - | other | - | - | mangrove | - | - | 255 | mangrove | deck
 wetlands | Zones humides | wetlands | - | other | - | - | wetland | - | - | 255 | wetland | deck
 oso-raster | Occupation des sols | land-cover | toulouse | etalab-2.0 | 10 | P1Y | oso | - | - | 0 | land-cover | CNES Land Cover
-oso-vector | Occupation des sols (10 ~20m) | land-cover | toulouse | etalab-2.0 | 20 | P1Y | polygons | - | - | - | - | CNES Land Cover
+oso-vector | Echelle : 10 ~20m | land-cover | toulouse | etalab-2.0 | 20 | P1Y | polygons | - | - | - | - | CNES Land Cover
 oso-intercultures | Carte des couverts intermédiaires (types d'intercultures) | intermediate-crops | toulouse | other | - | - | cover | - | - | 255 | cover | deck
 poplar-groves | Peupleraie | poplar-groves | - | other | - | - | poplar | - | - | 255 | poplar-groves | deck
 hedgerows | Haie | hedgerows | - | other | - | - | hedgerows | - | - | - | - | deck
@@ -100,7 +100,7 @@ deforestation | Zone déforestation | deforestation | - | other | - | - | defore
 sufosat | Coupe rase | clear-cut | montpellier | other | 10 | - | clear_cut_date | d | - | 0 | date | THEIA-MTD
 landscape-classes | Classes paysagères | landscape-classes | - | other | - | - | classes | - | - | 255 | classes | deck
 infectious-diseases | Maladies Infectieuses | infectious-diseases | - | other | - | - | - | - | - | - | - | deck
-agricarbon-co2-flux | Flux nets annuels de CO2 sur grandes cultures | co2-flux | - | other | 10 | P1Y | flux | - | - | -9999 | flux | AgriCarbon
+agricarbon-co2-flux | Flux nets annuels de CO₂ sur grandes cultures | co2-flux | - | other | 10 | P1Y | flux | - | - | -9999 | flux | AgriCarbon
 agricarbon-biomass | Biomasse des grandes cultures | crop-biomass | - | other | 10 | P1Y | biomass | Mg ha-1 | - | -9999 | biomass | AgriCarbon
 agricarbon-yield | Rendement | crop-yield | - | other | 10 | P1Y | yield | Mg ha-1 | - | -9999 | yield | AgriCarbon
 biophy-sentinel2-l2b | Fraction de couverture de la végétation; Surface foliaire (LAI) | fcover lai | toulouse | other | - | P5D | LAI | m2 m-2 | - | -9999 | lai | GEODES

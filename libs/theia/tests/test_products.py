@@ -24,6 +24,7 @@ from referencing.jsonschema import DRAFT7
 Document = dict[str, Any]
 CORE = "https://schemas.stacspec.org/v1.1.0/collection-spec/json-schema/collection.json"
 MADE = {document["id"]: document for document in products.collections()}
+RECORD = product_records.records()["oso-raster"]
 OSO = {
     1: ("Bâtis denses", "Dense built-up", "FF00FF"), 2: ("Bâtis diffus", "Diffuse built-up", "FF55FF"),
     3: ("Zones industrielles et commerciales", "Industrial and commercial areas", "FFAAFF"),
@@ -279,7 +280,7 @@ def test_what_an_editor_would_not_notice_is_refused(text: str, told: str) -> Non
 
 @pytest.mark.parametrize("fact", product_records.FACTS)
 def test_a_record_says_something_of_every_fact(fact: str) -> None:
-    record = dict(product_records.records()["oso-raster"])
+    record = dict(RECORD)
     product_records.check(record, "land.yaml: oso-raster")
     del record[fact]
     with pytest.raises(ValueError, match=fact):

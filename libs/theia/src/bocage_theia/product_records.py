@@ -32,14 +32,19 @@ _OPTIONAL = ("art", "platforms", "instruments", "assets", "styles", "notes", "do
 _KEYS = frozenset((*_NEEDED, *_OPTIONAL))
 
 
-class _Strict(yaml.SafeLoader):
+# The loader in C reads the same ten times as fast.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Strict(_Loader):
     """YAML in which no key stands twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if twice := {key for key in keys if keys.count(key) > 1}:
             raise ValueError(f"{node.start_mark}: {', '.join(map(str, twice))} stands twice")
-        return super().construct_mapping(node, deep)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
 
 
 def records() -> dict[str, Record]:
