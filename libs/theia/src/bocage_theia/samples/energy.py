@@ -36,7 +36,7 @@ def evaporative_fraction(land: Landscape, day: int) -> Floats:
 @lru_cache(maxsize=16)
 def temperature(land: Landscape, day: int, night: bool = False) -> Floats:
     """Of the surface, K. By day what evaporates is cool; by night walls and water are warm."""
-    air = land.place.air_k - 0.0065 * (land.height - land.height.mean())
+    air = land.place.air_k - 0.0065 * (land.height - land.place.altitude)
     if night:
         stored = np.where(land.water, 2.5, np.where(land.built, 1.8, -3.0 + 1.5 * growth.fcover(land, day)))
         return air - 8.0 + stored + 0.3 * land.texture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Grid:
         """Longitude and latitude of a point of the grid's reference system."""
         if self.geographic:
             return x, y
-        lon, lat = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(x, y)
+        lon, lat = transformer(self.epsg, 4326).transform(x, y)
         return float(lon), float(lat)
 
     def footprint(self) -> Polygon:
@@ -77,15 +78,25 @@ class Grid:
         return {"type": found["type"], "coordinates": [[list(p) for p in ring] for ring in found["coordinates"]]}
 
 
-def around(epsg: int, lon: float, lat: float, cell: float, size: int, step: float | None = None) -> Grid:
-    """`size` × `size` cells around a place, whose corner is a multiple of `step` (by default of one cell)."""
-    step = step or cell
-    x, y = (lon, lat) if epsg == 4326 else Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)
+def around(epsg: int, lon: float, lat: float, cell: float, size: int) -> Grid:
+    """`size` × `size` cells around a place, on the cells that its reference system is divided into."""
+    step = step_of(cell, epsg // 100 in (326, 327))
+    x, y = (lon, lat) if epsg == 4326 else transformer(4326, epsg).transform(lon, lat)
     half = size * cell / 2
     left = math.floor((x - half) / step + 1e-9) * step
     top = math.ceil((y + half) / step - 1e-9) * step
     digits = 9 if epsg == 4326 else 4
     return Grid(epsg, round(left, digits), round(top, digits), cell, size, size)
+
+
+@cache
+def transformer(source: int, target: int) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def step_of(cell: float, utm: bool) -> float:
+    """Of what the corner of a grid is a multiple."""
+    return UTM_STEP if utm and cell >= 10 and UTM_STEP % cell == 0 else cell
 
 
 def utm_of(lon: float, lat: float) -> int:

@@ -49,7 +49,7 @@ def _of_class(land: Landscape, column: int) -> Floats:
 
 def start_of_season(land: Landscape) -> Floats:
     """Day of the year; NaN where nothing grows. Higher ground is later: four days each hundred metres."""
-    late = (land.height - land.height.mean()) / 100.0 * 4.0
+    late = (land.height - land.place.altitude) / 100.0 * 4.0
     day = _of_class(land, 0) + land.by_parcel(11, -7, 7) + late + 1.5 * land.texture
     return np.where(_of_class(land, 2) > 0.2, day, np.nan)
 
@@ -134,6 +134,6 @@ def crop_yield(land: Landscape) -> Floats:
 
 def co2_flux(land: Landscape) -> Floats:
     """Net carbon over a year, gC/m²; negative is taken up. Of what grows some 48 % is carbon, and soils breathe."""
-    taken = crop_biomass(land) * 100 * 0.48 * 1.25
+    taken = crop_biomass(land) * 100 * 0.48
     breathed = 290 + 40 * land.by_parcel(17, -1, 1)
     return breathed - taken

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
 from bocage_theia.samples import noise
-from bocage_theia.samples.grids import Grid
+from bocage_theia.samples.grids import Grid, around, transformer, utm_of
 from bocage_theia.samples.noise import Floats, Ints
 from bocage_theia.samples.places import Place, Water
 
@@ -30,14 +31,42 @@ SUMMER_CROPS = (SOYA, SUNFLOWER, MAIZE, RICE)
 FORESTS = (BROADLEAVED, CONIFER)
 
 
+# Wider than any sample, so that samples of all reference systems are cuts of one and the same ground.
+_CELLS = 224
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where the cells of a grid lie on the ground of a place: rows and columns of its cells, as they come out."""
+
+    shape: tuple[int, int]
+    rows: Floats
+    columns: Floats
+
+    def take(self, field: NDArray[Any]) -> NDArray[Any]:
+        """Of each cell of the grid, what the ground has at its middle."""
+        row = np.clip(np.floor(self.rows), 0, self.shape[0] - 1).astype(np.intp)
+        column = np.clip(np.floor(self.columns), 0, self.shape[1] - 1).astype(np.intp)
+        return field[row, column]
+
+    def blend(self, field: Floats) -> Floats:
+        """The same of what changes gently, without steps where the grid and the ground do not lie square."""
+        at = np.stack([self.rows - 0.5, self.columns - 0.5])
+        blended: Floats = map_coordinates(field, at, order=1, mode="nearest")
+        return blended
+
+
 @dataclass(frozen=True, eq=False)
 class Landscape:
     """Grids of one shape. Equal to itself only, so that what is computed from it can be kept by it."""
 
     place: Place
     grid: Grid
+    frame: Frame
     height: Floats
     """Of the bare ground, metres."""
+    rank: Floats
+    """Of the height, from 0, the lowest, to 1."""
     cover: Bytes
     parcel: Ints
     """Number of the parcel, also where no field is."""
@@ -49,6 +78,7 @@ class Landscape:
     """Distance to the land, metres; 0 on it."""
     texture: Floats
     """Mean 0, deviation 1: what differs within a parcel."""
+    parcels: int
 
     def among(self, *classes: int) -> Bools:
         return np.isin(self.cover, classes)
@@ -75,22 +105,47 @@ class Landscape:
 
     def by_parcel(self, topic: int, low: float = 0.0, high: float = 1.0) -> Floats:
         """A chance for each parcel, uniform from `low` to `high`."""
-        values: Floats = self.rng(topic).uniform(low, high, int(self.parcel.max()) + 1)[self.parcel]
+        values: Floats = self.rng(topic).uniform(low, high, self.parcels)[self.parcel]
         return values
 
     def smooth(self, topic: int, wavelength: float) -> Floats:
         """Noise of a wavelength in metres: mean 0, deviation 1."""
-        return noise.value_noise(self.grid.shape, wavelength / self.grid.metres, self.rng(topic))
+        return self.frame.blend(noise.value_noise(self.frame.shape, wavelength / self.grid.metres, self.rng(topic)))
 
     def speckle(self, topic: int) -> Floats:
         """Noise of each cell alone: mean 0, deviation 1."""
         return self.rng(topic).standard_normal(self.grid.shape)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def landscape(place: Place, grid: Grid, scale: float = 1.0) -> Landscape:
-    """`scale` widens parcels and forms: cells of a kilometre show regions instead of fields, of 2 cm tufts of grass."""
-    step, shape = grid.metres / scale, grid.shape
+    """The ground of a place, cut to a grid: grids with cells of one size show the same ground, whatever they lie on.
+
+    `scale` widens parcels and forms: cells of a kilometre show regions instead of fields, of 2 cm tufts of grass.
+    """
+    cell = float(round(grid.metres, -1)) if grid.geographic else grid.cell
+    land = _ground(place, cell, scale)
+    west, _, _, north = land.grid.bounds
+    step_x = grid.left + (np.arange(grid.columns) + 0.5) * grid.cell
+    step_y = grid.top - (np.arange(grid.rows) + 0.5) * grid.cell
+    x, y = np.meshgrid(step_x, step_y)
+    if grid.epsg != land.grid.epsg:
+        x, y = transformer(grid.epsg, land.grid.epsg).transform(x, y)
+    frame = Frame(land.grid.shape, (north - np.asarray(y)) / cell, (np.asarray(x) - west) / cell)
+    kept = {name: frame.take(getattr(land, name)) for name in ("cover", "parcel")}
+    blended = {name: frame.blend(getattr(land, name)) for name in ("height", "rank", "border", "shore", "depth", "texture")}
+    # nothing of the land is in the water, whatever lies between two cells
+    wet = kept["cover"] == WATER
+    blended["shore"] = np.where(wet, 0.0, np.maximum(blended["shore"], 0.5 * cell))
+    blended["depth"] = np.where(wet, np.maximum(blended["depth"], 0.5 * cell), 0.0)
+    return replace(land, grid=grid, frame=frame, **kept, **blended)
+
+
+@lru_cache(maxsize=32)
+def _ground(place: Place, cell: float, scale: float) -> Landscape:
+    """All of the ground of a place, on cells of the UTM grid."""
+    grid = around(utm_of(place.lon, place.lat), place.lon, place.lat, cell, _CELLS)
+    step, shape = cell / scale, grid.shape
     rng = noise.source(place.seed, 0)
     relief = noise.value_noise(shape, 1500.0 / step, rng, 6)
     forms = noise.value_noise(shape, 900.0 / step, rng, 5)
@@ -98,7 +153,8 @@ def landscape(place: Place, grid: Grid, scale: float = 1.0) -> Landscape:
     numbers, border = noise.parcels(shape, place.parcel_m / step, rng)
     crops = np.array(place.crops, np.uint8)
     cover = crops[rng.integers(0, len(crops), int(numbers.max()) + 1)][numbers]
-    cover[border * step < 3.0] = GRASS
+    if step < 30:
+        cover[border * step < 3.0] = GRASS
 
     wooded = noise.quantiles(forms + 0.25 * relief) > 1.0 - place.forest
     kinds = noise.quantiles(noise.value_noise(shape, 700.0 / step, rng)) < place.conifers
@@ -112,15 +168,19 @@ def landscape(place: Place, grid: Grid, scale: float = 1.0) -> Landscape:
     strand = (distance_transform_edt(~wet) < 2.5) & ~wet & (place.water is Water.COAST) & (texture > -0.3)
     cover[strand & np.isin(cover, place.crops)] = BEACH
     cover[wet] = WATER
-    shore = distance_transform_edt(~wet) * grid.metres if wet.any() else np.full(shape, 1e4)
-    depth = distance_transform_edt(wet) * grid.metres
+    shore = distance_transform_edt(~wet) * cell if wet.any() else np.full(shape, 1e6)
+    depth = distance_transform_edt(wet) * cell
     ground = place.altitude + place.relief * min(scale, 1.0) * (relief - river_fall)
     if wet.any():
         level = float(np.quantile(ground[wet], 0.2))
         ground = level + np.abs(ground - level) * np.clip(shore / (150.0 * scale), 0.02, 1.0)
         ground[wet] = level
     height = gaussian_filter(ground, 1.0)
-    return Landscape(place, grid, height, cover, numbers, border * grid.metres, shore, depth, texture)
+    whole = Frame(shape, *np.mgrid[0.5 : shape[0], 0.5 : shape[1]])
+    return Landscape(
+        place, grid, whole, height, noise.quantiles(height), cover, numbers, border * cell, shore, depth, texture,
+        parcels=int(numbers.max()) + 1,
+    )  # fmt: skip
 
 
 def _build_town(cover: Bytes, share: float, texture: Floats, border: Floats, rng: np.random.Generator) -> None:
@@ -128,7 +188,8 @@ def _build_town(cover: Bytes, share: float, texture: Floats, border: Floats, rng
     if share <= 0:
         return
     rows, columns = cover.shape
-    centre = np.array([rows, columns]) * rng.uniform(0.35, 0.65, 2)
+    # a village lies aside, a city fills the ground
+    centre = np.array([rows, columns]) * (rng.uniform(0.4, 0.6, 2) if share > 0.3 else rng.choice((0.25, 0.75), 2))
     row, column = np.mgrid[0:rows, 0:columns]
     angle = np.arctan2(row - centre[0], column - centre[1])
     far = np.hypot(row - centre[0], column - centre[1]) / np.sqrt(rows * columns)

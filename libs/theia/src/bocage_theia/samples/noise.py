@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 Floats = NDArray[np.float64]
@@ -23,10 +22,21 @@ def value_noise(shape: tuple[int, int], wavelength: float, rng: np.random.Genera
         knots = rng.standard_normal([int(np.ceil(n / length)) + 4 for n in shape])
         # from anywhere within the first wave, so that a knot is not always in the corner
         start = 1.0 + rng.random(2)
-        at = np.meshgrid(*(start[axis] + np.arange(n) / length for axis, n in enumerate(shape)), indexing="ij")
-        wave: Floats = map_coordinates(knots, np.stack(at), order=3, mode="nearest")
-        total += wave / 2**octave
+        rows = start[0] + np.arange(shape[0]) / length
+        columns = start[1] + np.arange(shape[1]) / length
+        total += _spline(_spline(knots, rows).T, columns).T / 2**octave
     return (total - total.mean()) / (total.std() or 1.0)
+
+
+def _spline(knots: Floats, positions: Floats) -> Floats:
+    """Rows of knots blended at positions between them by the cubic B-spline, which is smooth and never overshoots."""
+    first = np.floor(positions).astype(np.intp)
+    part = (positions - first)[:, None]
+    weights = ((1 - part) ** 3 / 6, 2 / 3 - part**2 + part**3 / 2, 0.0, part**3 / 6)
+    total = sum(weight * knots[first - 1 + n] for n, weight in enumerate(weights) if n != 2)
+    third = 1.0 - weights[0] - weights[1] - weights[3]
+    blended: Floats = total + third * knots[first + 1]
+    return blended
 
 
 def quantiles(field: Floats) -> Floats:

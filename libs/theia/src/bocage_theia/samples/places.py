@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -40,7 +40,7 @@ TOULOUSE = Place("Toulouse", 1.44, 43.60, 2, town=0.62, forest=0.06, air_k=301.0
 STRASBOURG = Place("Strasbourg", 7.75, 48.58, 3, town=0.6, forest=0.1, air_k=299.0, crops=(6, 10, 13), altitude=142, relief=4)
 MONTPELLIER = Place("Montpellier", 3.88, 43.61, 4, town=0.6, forest=0.08, air_k=302.0, crops=(15, 13), altitude=40, relief=12)
 MEDOC = Place("Médoc", -0.82, 45.19, 5, Water.COAST, 0.4, crops=(15, 15, 13, 6), turbidity=8.0, altitude=8, relief=8)
-GIRONDE = Place("Gironde", -0.86, 45.42, 6, Water.COAST, 0.62, crops=(15, 13, 6), turbidity=9.0, altitude=5, relief=6)
+GIRONDE = Place("Gironde", -0.86, 45.42, 6, Water.COAST, 0.62, crops=(15, 13, 6), turbidity=5.0, altitude=5, relief=6)
 BERRE = Place("Étang de Berre", 5.12, 43.45, 7, Water.COAST, 0.55, town=0.08, forest=0.1, turbidity=1.6, altitude=20, relief=20)
 LEMAN = Place("Léman", 6.45, 46.39, 8, Water.COAST, 0.6, town=0.06, turbidity=0.25, altitude=372, relief=30)
 NAUSSAC = Place("Naussac", 3.82, 44.75, 9, Water.LAKE, 0.22, forest=0.4, conifers=0.7, town=0.01, crops=(13, 13, 18), turbidity=0.5, altitude=945, relief=60, air_k=293.0)
@@ -58,3 +58,8 @@ BOURGOGNE = Place("Charolais", 4.35, 46.45, 20, Water.RIVER, 0.01, forest=0.16, 
 BEAUCE = Place("Beauce", 1.75, 48.15, 21, None, 0.0, forest=0.05, town=0.04, crops=(6, 6, 6, 5, 10, 7, 12), parcel_m=330, altitude=140, relief=8, air_k=296.0)
 CATALOGNE = Place("Catalogne", 0.75, 41.68, 23, Water.RIVER, 0.02, forest=0.05, town=0.04, crops=(10, 10, 14, 14, 6, 6, 13), parcel_m=140, altitude=210, relief=12, air_k=303.0)
 GUYANE = Place("Guyane", -52.35, 4.15, 22, Water.RIVER, 0.02, forest=0.94, conifers=0.0, town=0.004, crops=(14, 13), altitude=60, relief=40, air_k=300.0)
+
+# Scales at which a town is not the same thing: a region with towns in it, one street, a patch of ground.
+REGION = replace(TOULOUSE, seed=31, town=0.07, forest=0.22, water_share=0.012, crops=(6, 9, 10, 13, 5, 15))
+STREET = replace(STRASBOURG, seed=32, water=None, town=0.93, forest=0.1, crops=(13, 13, 4))
+PATCH = replace(STRASBOURG, seed=33, water=None, town=0.0, forest=0.0, crops=(13, 18, 20, 21, 19))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bocage_theia.samples.grids import UTM_STEP, Grid, around, utm_of
+from bocage_theia.samples.grids import Grid, around, utm_of
 from bocage_theia.samples.landscape import Landscape
 from bocage_theia.samples.noise import Floats
 from bocage_theia.samples.places import Place
@@ -55,8 +55,7 @@ class Recipe:
     @property
     def grid(self) -> Grid:
         epsg = self.epsg or utm_of(self.place.lon, self.place.lat)
-        step = UTM_STEP if self.epsg is None and self.cell <= UTM_STEP and UTM_STEP % self.cell == 0 else None
-        return around(epsg, self.place.lon, self.place.lat, self.cell, self.size, step)
+        return around(epsg, self.place.lon, self.place.lat, self.cell, self.size)
 
     @property
     def day_of_year(self) -> int:

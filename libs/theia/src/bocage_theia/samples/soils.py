@@ -8,14 +8,14 @@ import numpy as np
 
 from bocage_theia.samples import growth, landscape as ground
 from bocage_theia.samples.landscape import Landscape
-from bocage_theia.samples.noise import Floats, quantiles
+from bocage_theia.samples.noise import Floats
 
 
 @lru_cache(maxsize=16)
 def moisture(land: Landscape, day: int) -> Floats:
     """Of the first centimetres, vol.%; NaN in water and under roofs. Low ground is wetter, watered fields most."""
     season = 15.0 + 8.0 * np.cos(2 * np.pi * (day - 20) / 365)
-    low = 9.0 * (1 - quantiles(land.height))
+    low = 9.0 * (1 - land.rank)
     watered = np.where(growth.irrigated(land) & (150 < day < 260), 9.0, 0.0)
     value = season + low + watered + land.by_parcel(51, -2.5, 2.5) + 0.8 * land.texture
     return np.where(land.water | land.built, np.nan, np.clip(value, 3.0, 42.0))
@@ -51,7 +51,7 @@ def sand(land: Landscape) -> Floats:
 @lru_cache(maxsize=8)
 def _texture(land: Landscape) -> tuple[Floats, Floats, Floats]:
     """Shares of one whole, so that they add up to 1000 g/kg; finer in the valleys."""
-    low = 1 - quantiles(land.height)
+    low = 1 - land.rank
     weights = [
         np.exp(0.35 * land.smooth(52, 9000) + 0.7 * (low - 0.5) - 0.45),
         np.exp(0.30 * land.smooth(53, 9000)),
@@ -78,7 +78,7 @@ def ph(land: Landscape) -> Floats:
 
 
 def depth_cm(land: Landscape) -> Floats:
-    low = 1 - quantiles(land.height)
+    low = 1 - land.rank
     return np.where(land.water, np.nan, np.clip(45 + 90 * low + 12 * land.smooth(57, 5000), 10, 200))
 
 

@@ -16,7 +16,7 @@ CARBON_SHARE = 0.47
 @lru_cache(maxsize=16)
 def cut(land: Landscape) -> Bools:
     """Parcels of forest that were felled within the last years."""
-    return land.forest & (land.by_parcel(71) < 0.07)
+    return land.forest & (land.by_parcel(71) < 0.11)
 
 
 @lru_cache(maxsize=16)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyproj import Transformer
 from rasterio.features import geometry_mask, shapes
 from shapely import set_precision
 from shapely.geometry import Polygon, mapping, shape
 from shapely.ops import substring, transform
 
-from bocage_theia.samples.grids import Grid
+from bocage_theia.samples.grids import Grid, transformer
 from bocage_theia.samples.landscape import Bools, Landscape
 from bocage_theia.samples.noise import Floats, Ints
 from bocage_theia.samples.recipe import Table
@@ -89,6 +88,6 @@ def _feature(grid: Grid, number: int, outline: Polygon, attributes: Mapping[str,
     if lines:
         plain = substring(plain.exterior, 0, 0.55, normalized=True)
         attributes["length_m"] = round(plain.length, 1)
-    moved = plain if grid.geographic else transform(Transformer.from_crs(grid.epsg, 4326, always_xy=True).transform, plain)
+    moved = plain if grid.geographic else transform(transformer(grid.epsg, 4326).transform, plain)
     geometry = mapping(set_precision(moved, 1e-6))
     return {"type": "Feature", "id": number, "geometry": geometry, "properties": attributes}

@@ -127,7 +127,7 @@ def _hedged(land: Landscape, _day: int) -> Bools:
 RECIPES = (
     Recipe("oso-raster", places.LAURAGAIS, "2023-01-01", "2023-12-31", epsg=LAMBERT, day=190, assets={"oso": _oso}),
     Recipe("oso-raster", places.LANGUEDOC, "2023-01-01", "2023-12-31", epsg=LAMBERT, day=190, assets={"oso": _oso}),
-    Recipe("oso-vector", places.LAURAGAIS, "2023-01-01", "2023-12-31", epsg=LAMBERT, cell=20, size=96,
+    Recipe("oso-vector", places.LAURAGAIS, "2023-01-01", "2023-12-31", epsg=LAMBERT, day=190,
            tables={"polygons": outlines(lambda land, day: np.ones(land.grid.shape, bool), _oso_attributes, _regular)}),
     Recipe("oso-intercultures", places.LAURAGAIS, "2022-09-01", "2023-03-31", epsg=LAMBERT, day=320,
            assets={"cover": _intermediate}),
