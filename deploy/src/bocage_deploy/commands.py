@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from bocage_client import connect
 
 from bocage_deploy import content, demo, engine

@@ -38,7 +38,7 @@ def encoded(value: Floats, band: Record, name: str) -> NDArray[Any]:
     """`value` in physical units, NaN where there is none. Raises NotEncodable."""
     if "data_type" not in band:
         raise NotEncodable(f"{name}: no data_type is stated")
-    kind = np.dtype(band["data_type"])
+    kind: np.dtype[Any] = np.dtype(band["data_type"])
     scale, offset = float(band.get("raster:scale", 1)), float(band.get("raster:offset", 0))
     missing = ~np.isfinite(value)
     nodata = _nodata(band)
@@ -58,7 +58,7 @@ def encoded(value: Floats, band: Record, name: str) -> NDArray[Any]:
             raise NotEncodable(f"{name}: {int(collides.sum())} cells with a value would be read as nodata {nodata:g}")
     if missing.any():
         numbers = np.where(missing, np.nan if nodata is None else nodata, numbers)
-    made = numbers.astype(kind)
+    made: NDArray[Any] = numbers.astype(kind)
     return _groomed(made) if kind == np.float32 else made
 
 
@@ -85,7 +85,9 @@ def write(path: Path, values: Sequence[Floats], asset: Record, grid: Grid, name:
     bands = bands_of(asset)
     if len(bands) != len(values):
         raise NotEncodable(f"{name}: {len(values)} bands of values, {len(bands)} in the record")
-    layers = [encoded(value, band, f"{name} band {n}") for n, (value, band) in enumerate(zip(values, bands, strict=True), 1)]
+    layers = [
+        encoded(value, band, f"{name} band {n}") for n, (value, band) in enumerate(zip(values, bands, strict=True), 1)
+    ]
     kinds = {layer.dtype for layer in layers}
     if len(kinds) > 1:
         raise NotEncodable(f"{name}: a GeoTIFF has one type of number, the record has {sorted(map(str, kinds))}")

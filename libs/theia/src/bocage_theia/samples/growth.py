@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from bocage_theia.samples import landscape as ground
-from bocage_theia.samples.landscape import Landscape
+from bocage_theia.samples.landscape import Bools, Landscape
 from bocage_theia.samples.noise import Floats
 
 # By class: day of green-up, day of browning, greatest and least cover of the ground.
@@ -96,26 +96,30 @@ def year(land: Landscape) -> Floats:
 
 def dhi_cumulative(land: Landscape) -> Floats:
     """Sum over the days of a year."""
-    return year(land).mean(axis=0) * 365
+    total: Floats = year(land).mean(axis=0) * 365
+    return total
 
 
 def dhi_minimum(land: Landscape) -> Floats:
-    return year(land).min(axis=0)
+    least: Floats = year(land).min(axis=0)
+    return least
 
 
 def dhi_variation(land: Landscape) -> Floats:
     """Deviation over the mean; 0 where nothing ever grows."""
     mean = year(land).mean(axis=0)
-    return np.divide(year(land).std(axis=0), mean, out=np.zeros_like(mean), where=mean > 1e-6)
+    share: Floats = np.divide(year(land).std(axis=0), mean, out=np.zeros_like(mean), where=mean > 1e-6)
+    return share
 
 
-def irrigated(land: Landscape) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def irrigated(land: Landscape) -> Bools:
     """Fields of summer crops that get water: most of maize and rice, some of soya."""
     chance = land.by_parcel(14)
     wanted = np.zeros(land.grid.shape)
     for crop, share in ((ground.MAIZE, 0.75), (ground.RICE, 1.0), (ground.SOYA, 0.5), (ground.ORCHARD, 0.4)):
         wanted[land.cover == crop] = share
-    return chance < wanted
+    watered: Bools = chance < wanted
+    return watered
 
 
 def crop_biomass(land: Landscape) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -81,11 +81,13 @@ class Landscape:
     parcels: int
 
     def among(self, *classes: int) -> Bools:
-        return np.isin(self.cover, classes)
+        found: Bools = np.isin(self.cover, classes)
+        return found
 
     @property
     def water(self) -> Bools:
-        return self.cover == WATER
+        found: Bools = self.cover == WATER
+        return found
 
     @property
     def forest(self) -> Bools:
@@ -132,13 +134,17 @@ def landscape(place: Place, grid: Grid, scale: float = 1.0) -> Landscape:
     if grid.epsg != land.grid.epsg:
         x, y = transformer(grid.epsg, land.grid.epsg).transform(x, y)
     frame = Frame(land.grid.shape, (north - np.asarray(y)) / cell, (np.asarray(x) - west) / cell)
-    kept = {name: frame.take(getattr(land, name)) for name in ("cover", "parcel")}
-    blended = {name: frame.blend(getattr(land, name)) for name in ("height", "rank", "border", "shore", "depth", "texture")}
+    cover = frame.take(land.cover)
     # nothing of the land is in the water, whatever lies between two cells
-    wet = kept["cover"] == WATER
-    blended["shore"] = np.where(wet, 0.0, np.maximum(blended["shore"], 0.5 * cell))
-    blended["depth"] = np.where(wet, np.maximum(blended["depth"], 0.5 * cell), 0.0)
-    return replace(land, grid=grid, frame=frame, **kept, **blended)
+    wet = cover == WATER
+    return Landscape(
+        place, grid, frame, frame.blend(land.height), frame.blend(land.rank), cover, frame.take(land.parcel),
+        frame.blend(land.border),
+        shore=np.where(wet, 0.0, np.maximum(frame.blend(land.shore), 0.5 * cell)),
+        depth=np.where(wet, np.maximum(frame.blend(land.depth), 0.5 * cell), 0.0),
+        texture=frame.blend(land.texture),
+        parcels=land.parcels,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=32)
@@ -202,9 +208,7 @@ def _build_town(cover: Bytes, share: float, texture: Floats, border: Floats, rng
     cover[town & (border < 7.0)] = ROAD
 
 
-def _waters(
-    place: Place, shape: tuple[int, int], relief: Floats, rng: np.random.Generator
-) -> tuple[Bools, Floats]:
+def _waters(place: Place, shape: tuple[int, int], relief: Floats, rng: np.random.Generator) -> tuple[Bools, Floats]:
     """Where water stands, and how far the ground falls towards it, in units of the relief."""
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] / max(shape)
     none = np.zeros(shape)

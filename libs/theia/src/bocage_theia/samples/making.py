@@ -81,7 +81,10 @@ def _held(target: Path, digest: str) -> Sample | None:
     if found.get("digest") != digest:
         return None
     files = {name: target / asset["href"] for name, asset in found["item"]["assets"].items()}
-    whole = all(path.is_file() and path.stat().st_size == found["item"]["assets"][name]["file:size"] for name, path in files.items())
+    whole = all(
+        path.is_file() and path.stat().st_size == found["item"]["assets"][name]["file:size"]
+        for name, path in files.items()
+    )
     return Sample(found["item"], files) if whole else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -25,17 +27,18 @@ def value_noise(shape: tuple[int, int], wavelength: float, rng: np.random.Genera
         rows = start[0] + np.arange(shape[0]) / length
         columns = start[1] + np.arange(shape[1]) / length
         total += _spline(_spline(knots, rows).T, columns).T / 2**octave
-    return (total - total.mean()) / (total.std() or 1.0)
+    standard: Floats = (total - total.mean()) / (total.std() or 1.0)
+    return standard
 
 
 def _spline(knots: Floats, positions: Floats) -> Floats:
     """Rows of knots blended at positions between them by the cubic B-spline, which is smooth and never overshoots."""
     first = np.floor(positions).astype(np.intp)
     part = (positions - first)[:, None]
-    weights = ((1 - part) ** 3 / 6, 2 / 3 - part**2 + part**3 / 2, 0.0, part**3 / 6)
-    total = sum(weight * knots[first - 1 + n] for n, weight in enumerate(weights) if n != 2)
-    third = 1.0 - weights[0] - weights[1] - weights[3]
-    blended: Floats = total + third * knots[first + 1]
+    weights = {-1: (1 - part) ** 3 / 6, 0: 2 / 3 - part**2 + part**3 / 2, 2: part**3 / 6}
+    blended: Floats = knots[first + 1] * (1.0 - sum(weights.values()))
+    for shift, weight in weights.items():
+        blended += weight * knots[first + shift]
     return blended
 
 
@@ -60,7 +63,8 @@ def parcels(shape: tuple[int, int], size: float, rng: np.random.Generator, slant
     points = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     points += rng.uniform(-0.35, 0.35, points.shape) * size
     cells = np.stack([along.ravel(), across.ravel()], axis=-1)
-    distance, nearest = cKDTree(points).query(cells, k=2, p=np.inf)
+    found: tuple[Any, Any] = cKDTree(points).query(cells, k=2, p=np.inf)
+    distance, nearest = found
     numbers, parcel = np.unique(nearest[:, 0], return_inverse=True)
     # numbers in random order, so that a table of properties by number has no pattern on the ground
     shuffled = rng.permutation(len(numbers))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from bocage_theia.samples import growth, landscape as ground, soils, waters
+from bocage_theia.samples import growth, soils, waters
+from bocage_theia.samples import landscape as ground
 from bocage_theia.samples.landscape import Bools, Landscape, shifted
 from bocage_theia.samples.noise import Floats, quantiles
 
@@ -20,7 +22,7 @@ _ROCK = (0.180, 0.230, 0.270, 0.290, 0.305, 0.315, 0.330, 0.340, 0.410, 0.370)
 _ASH = (0.045, 0.050, 0.055, 0.062, 0.070, 0.078, 0.090, 0.098, 0.200, 0.245)
 # Weights of the bands in the albedo of the whole of the sun's spectrum; their sum is 1.
 ALBEDO = {"B2": 0.2266, "B3": 0.1236, "B4": 0.1573, "B8": 0.3417, "B11": 0.1170, "B12": 0.0338}
-SUN_AZIMUTH, SUN_ZENITH = np.radians(155.0), np.radians(32.0)
+SUN_AZIMUTH, SUN_ZENITH = math.radians(155.0), math.radians(32.0)
 _CLOUD_HEIGHT_CELLS = 9.0
 
 
@@ -48,26 +50,28 @@ def reflectance(land: Landscape, band: str, day: int) -> Floats:
 
 def ndvi(land: Landscape, day: int) -> Floats:
     red, infrared = reflectance(land, "B4", day), reflectance(land, "B8", day)
-    return (infrared - red) / (infrared + red)
+    index: Floats = (infrared - red) / (infrared + red)
+    return index
+
+
+def _lit(surface: Floats, cell: float, zenith: float, azimuth: float) -> Floats:
+    """Cosine of the angle between the sun and the slope's normal."""
+    fall_rows, fall_columns = np.gradient(surface, cell)
+    steep = np.arctan(np.hypot(fall_rows, fall_columns))
+    aspect = np.arctan2(-fall_columns, fall_rows)
+    lit: Floats = np.cos(zenith) * np.cos(steep) + np.sin(zenith) * np.sin(steep) * np.cos(azimuth - aspect)
+    return lit
 
 
 def illumination(land: Landscape) -> Floats:
     """How much more or less sun a slope gets than flat ground."""
-    fall_rows, fall_columns = np.gradient(land.height, land.grid.metres)
-    steep = np.arctan(np.hypot(fall_rows, fall_columns))
-    aspect = np.arctan2(-fall_columns, fall_rows)
-    sun = np.cos(SUN_ZENITH) * np.cos(steep) + np.sin(SUN_ZENITH) * np.sin(steep) * np.cos(SUN_AZIMUTH - aspect)
-    return np.clip(sun / np.cos(SUN_ZENITH), 0.45, 1.5)
+    share = _lit(land.height, land.grid.metres, SUN_ZENITH, SUN_AZIMUTH) / math.cos(SUN_ZENITH)
+    return np.clip(share, 0.45, 1.5)
 
 
 def shade(surface: Floats, cell: float) -> Floats:
     """Horn's shade with the sun in the north-west at 45°, 1 to 255: 0 is kept for what has no value."""
-    fall_rows, fall_columns = np.gradient(surface, cell)
-    steep = np.arctan(np.hypot(fall_rows, fall_columns))
-    aspect = np.arctan2(-fall_columns, fall_rows)
-    half = np.radians(45.0)
-    value = np.cos(half) * np.cos(steep) + np.sin(half) * np.sin(steep) * np.cos(np.radians(315) - aspect)
-    return np.clip(255 * value, 1, 255)
+    return np.clip(255 * _lit(surface, cell, math.radians(45), math.radians(315)), 1, 255)
 
 
 def slope_reflectance(land: Landscape, band: str, day: int) -> Floats:
@@ -77,13 +81,15 @@ def slope_reflectance(land: Landscape, band: str, day: int) -> Floats:
 
 @lru_cache(maxsize=16)
 def albedo(land: Landscape, day: int) -> Floats:
-    made = sum(weight * reflectance(land, band, day) for band, weight in ALBEDO.items())
-    return np.asarray(made, dtype=float)
+    parts = np.stack([weight * reflectance(land, band, day) for band, weight in ALBEDO.items()])
+    made: Floats = parts.sum(axis=0)
+    return made
 
 
 def albedo_uncertainty(land: Landscape, day: int) -> Floats:
     """Larger where the albedo is, and on slopes."""
-    return 0.008 + 0.06 * albedo(land, day) * (1 + np.abs(illumination(land) - 1))
+    made: Floats = 0.008 + 0.06 * albedo(land, day) * (1 + np.abs(illumination(land) - 1))
+    return made
 
 
 @lru_cache(maxsize=8)
@@ -100,7 +106,8 @@ def seen(land: Landscape, value: Floats, white: float = 0.62) -> Floats:
     """A reflectance as it is delivered: clouds are in it, bright, and their shadows."""
     thick, shadow, _ = clouds(land)
     body = gaussian_filter(thick.astype(float), 1.2)
-    return value * np.where(shadow, 0.55, 1.0) * (1 - body) + white * body
+    delivered: Floats = value * np.where(shadow, 0.55, 1.0) * (1 - body) + white * body
+    return delivered
 
 
 def cloud_bits(land: Landscape) -> Floats:
@@ -113,14 +120,6 @@ def cloud_bits(land: Landscape) -> Floats:
     for place, where in enumerate((cloud | shadow, cloud, core, thick & ~core, thick & ~core, shadow, None, thin)):
         if where is not None:
             bits |= where.astype(np.int64) << place
-    return bits.astype(float)
-
-
-def geophysical_bits(land: Landscape) -> Floats:
-    """Bits of the geophysical mask, from the lowest: water; cloud; snow; shadow of a cloud; of the relief; and the
-    last two where the sun is too low or the slope lies in the tangent of its light, which here is nowhere."""
-    thick, shadow, thin = clouds(land)
-    bits = land.water.astype(np.int64) | ((thick | thin).astype(np.int64) << 1) | (shadow.astype(np.int64) << 3)
     return bits.astype(float)
 
 
@@ -138,7 +137,8 @@ def burned(land: Landscape) -> Bools:
     """One fire that ran through what burns: forest, heath and lawn on one side of the land."""
     rows, columns = np.mgrid[0 : land.grid.rows, 0 : land.grid.columns] / max(land.grid.shape)
     far = np.hypot(rows - 0.42, columns - 0.4) + 0.05 * land.smooth(37, 500)
-    return (far < 0.27) & land.among(*ground.FORESTS, ground.HEATH, ground.LAWN, ground.GRASS)
+    reached: Bools = (far < 0.27) & land.among(*ground.FORESTS, ground.HEATH, ground.LAWN, ground.GRASS)
+    return reached
 
 
 def severity(land: Landscape) -> Floats:
@@ -148,6 +148,7 @@ def severity(land: Landscape) -> Floats:
 
 def dnbr(land: Landscape, day: int) -> Floats:
     """Difference of the normalised burn ratio, before less after."""
+
     def ratio(infrared: Floats, far: Floats) -> Floats:
         return (infrared - far) / (infrared + far)
 

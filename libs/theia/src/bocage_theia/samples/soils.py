@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from bocage_theia.samples import growth, landscape as ground
+from bocage_theia.samples import growth
+from bocage_theia.samples import landscape as ground
 from bocage_theia.samples.landscape import Landscape
 from bocage_theia.samples.noise import Floats
 
@@ -36,31 +37,12 @@ def moisture_of_parcels(land: Landscape, day: int) -> Floats:
 
 
 def clay(land: Landscape) -> Floats:
-    """g/kg. Clay, silt and sand are shares of one whole."""
-    return _texture(land)[0]
-
-
-def silt(land: Landscape) -> Floats:
-    return _texture(land)[1]
-
-
-def sand(land: Landscape) -> Floats:
-    return _texture(land)[2]
-
-
-@lru_cache(maxsize=8)
-def _texture(land: Landscape) -> tuple[Floats, Floats, Floats]:
-    """Shares of one whole, so that they add up to 1000 g/kg; finer in the valleys."""
-    low = 1 - land.rank
-    weights = [
-        np.exp(0.35 * land.smooth(52, 9000) + 0.7 * (low - 0.5) - 0.45),
-        np.exp(0.30 * land.smooth(53, 9000)),
-        np.exp(0.40 * land.smooth(54, 9000) - 0.6 * (low - 0.5) - 0.1),
-    ]
-    whole = weights[0] + weights[1] + weights[2]
-    soil = ~land.water
-    clay_, silt_, sand_ = (np.where(soil, 1000.0 * w / whole, np.nan) for w in weights)
-    return clay_, silt_, sand_
+    """g/kg: a share of the fine earth, beside silt and sand; more of it in the valleys."""
+    low = 0.5 - land.rank
+    clay_ = np.exp(0.35 * land.smooth(52, 9000) + 0.7 * low - 0.45)
+    silt = np.exp(0.30 * land.smooth(53, 9000))
+    sand = np.exp(0.40 * land.smooth(54, 9000) - 0.6 * low - 0.1)
+    return np.where(land.water, np.nan, 1000.0 * clay_ / (clay_ + silt + sand))
 
 
 def organic_carbon(land: Landscape) -> Floats:
@@ -75,13 +57,3 @@ def organic_carbon(land: Landscape) -> Floats:
 def ph(land: Landscape) -> Floats:
     acid = 1.2 if land.place.name == "Bretagne" else 0.0
     return np.where(land.water, np.nan, 7.3 - acid - 0.5 * land.forest + 0.35 * land.smooth(56, 8000))
-
-
-def depth_cm(land: Landscape) -> Floats:
-    low = 1 - land.rank
-    return np.where(land.water, np.nan, np.clip(45 + 90 * low + 12 * land.smooth(57, 5000), 10, 200))
-
-
-def available_water(land: Landscape) -> Floats:
-    """mm: what the depth holds, more of it in fine soils."""
-    return depth_cm(land) * (0.7 + 0.0012 * silt(land) + 0.0006 * clay(land))

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from bocage_theia.samples import growth, landscape as ground
+from bocage_theia.samples import growth
+from bocage_theia.samples import landscape as ground
 from bocage_theia.samples.landscape import Bools, Landscape
 from bocage_theia.samples.noise import Floats
 

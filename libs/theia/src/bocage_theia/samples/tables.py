@@ -23,9 +23,7 @@ from bocage_theia.samples.recipe import Table
 Columns = Mapping[str, Sequence[Any] | Floats]
 
 
-def series(
-    first: str, last: str, days: int, columns: Callable[[Landscape, Floats], Columns]
-) -> Table:
+def series(first: str, last: str, days: int, columns: Callable[[Landscape, Floats], Columns]) -> Table:
     """One row every so many days; `columns` gets the days of the year, which may go on past 365."""
     start = datetime.datetime.fromisoformat(f"{first}T00:00:00+00:00")
     steps = (datetime.date.fromisoformat(last) - start.date()).days // days + 1
@@ -63,7 +61,10 @@ def outlines(
 
     def write(land: Landscape, day: int, path: Path) -> None:
         found = patches(land.grid, labels(land, day), chosen(land, day), most)
-        features = [_feature(land.grid, n, shape, attributes(land, day, cells), lines) for n, (shape, cells) in enumerate(found, 1)]
+        features = [
+            _feature(land.grid, n, shape, attributes(land, day, cells), lines)
+            for n, (shape, cells) in enumerate(found, 1)
+        ]
         text = json.dumps({"type": "FeatureCollection", "features": features}, separators=(",", ":"))
         path.write_text(text + "\n", encoding="utf-8")
 

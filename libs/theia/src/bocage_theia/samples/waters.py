@@ -76,11 +76,6 @@ def remote_sensing_reflectance(land: Landscape, band: str) -> Floats:
     return reflectance(land, band) / np.pi
 
 
-def sediment_flux(land: Landscape, discharge: float = 620.0) -> Floats:
-    """kg/s through each cell's share of the section: discharge (m³/s) by suspended matter (mg/L)."""
-    return discharge * spm(land) / 1000.0
-
-
 def presence(land: Landscape, day: int) -> Floats:
     """1 water, 0 none. In summer the shores fall dry a little."""
     dry = 14.0 * np.sin(np.pi * day / 365.0) if land.water.any() else 0.0

@@ -35,7 +35,7 @@ def _clouds(land: Landscape, _day: int) -> Floats:
 
 
 def _level_2a_assets() -> dict[str, Layer]:
-    assets = {}
+    assets: dict[str, Layer] = {}
     for kind, slopes in (("SRE", False), ("FRE", True)):
         assets |= {f"{kind}_{band}": Layer(_level_2a(band, slopes), 1) for band in FINE}
         assets |= {f"{kind}_{band}": Layer(_level_2a(band, slopes), 2) for band in WIDE}

@@ -10,8 +10,8 @@ from scipy.ndimage import binary_dilation, gaussian_filter, median_filter
 from bocage_theia.samples import growth, optics, places, stands
 from bocage_theia.samples import landscape as ground
 from bocage_theia.samples.landscape import Bools, Landscape
-from bocage_theia.samples.noise import Floats, Ints, quantiles
-from bocage_theia.samples.recipe import LAMBERT, Recipe, Shown
+from bocage_theia.samples.noise import Floats, Ints
+from bocage_theia.samples.recipe import LAMBERT, Recipe
 from bocage_theia.samples.tables import outlines
 
 
@@ -68,7 +68,8 @@ def _landscapes(land: Landscape, _day: int) -> Floats:
             (land.crops | land.among(ground.VINE, ground.ORCHARD), 0.9),
         )
     ]
-    return np.argmax(np.stack(shares), axis=0) + 1.0
+    kinds: Floats = np.argmax(np.stack(shares), axis=0) + 1.0
+    return kinds
 
 
 def _fire_attributes(land: Landscape, _day: int, cells: Bools) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _fabric(land: Landscape, _day: int) -> Floats:
 
 def _urban_change(land: Landscape, _day: int) -> Floats:
     """Parcels that were built on lately: at the edge of the town."""
-    edge = land.built & ~gaussian_filter(land.built.astype(float), 8.0).__gt__(0.85)
+    edge = land.built & (gaussian_filter(land.built.astype(float), 8.0) <= 0.85)
     return _is(edge & (land.by_parcel(124) < 0.22), land, on_water=False)
 
 
@@ -115,9 +116,8 @@ def _dnbr(land: Landscape, day: int) -> Floats:
     return optics.dnbr(land, day)
 
 
-def _where(chosen: str) -> Shown:
-    """A map of what `stands` tells of each cell."""
-    return lambda land, day: _is(getattr(stands, chosen)(land), land)
+def _is_poplar(land: Landscape, _day: int) -> Floats:
+    return _is(stands.poplars(land), land)
 
 
 def _hedged(land: Landscape, _day: int) -> Bools:
@@ -131,7 +131,8 @@ RECIPES = (
            tables={"polygons": outlines(lambda land, day: np.ones(land.grid.shape, bool), _oso_attributes, _regular)}),
     Recipe("oso-intercultures", places.LAURAGAIS, "2022-09-01", "2023-03-31", epsg=LAMBERT, day=320,
            assets={"cover": _intermediate}),
-    Recipe("poplar-groves", places.GARONNE, "2022-01-01", "2022-12-31", epsg=LAMBERT, assets={"poplar": _where("poplars")}),
+    Recipe("poplar-groves", places.GARONNE, "2022-01-01", "2022-12-31", epsg=LAMBERT,
+           assets={"poplar": _is_poplar}),
     Recipe("hedgerows", places.BRETAGNE, "2022-01-01", "2022-12-31", epsg=LAMBERT, cell=5,
            tables={"hedgerows": outlines(_hedged, lambda land, day, cells: {}, lines=True)}),
     Recipe("burned-areas", places.CORBIERES, "2022-08-01", "2022-08-31", epsg=LAMBERT,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bocage_theia.samples import growth, places, soils, stands, waters
@@ -32,14 +34,14 @@ def _suspended(discharge: Floats) -> Floats:
     return 6.0 + 0.11 * discharge
 
 
-def _sediment(land: Landscape, days: Floats) -> Columns:
-    _, discharge = _river(land, days)
-    return {"flux_kg_s": discharge * _suspended(discharge) / 1000}
+def _flux(share: float) -> Callable[[Landscape, Floats], Columns]:
+    """kg/s: discharge (m³/s) times what a litre carries (mg), or a share of that."""
 
+    def columns(land: Landscape, days: Floats) -> Columns:
+        _, discharge = _river(land, days)
+        return {"flux_kg_s": share * discharge * _suspended(discharge) / 1000}
 
-def _element(land: Landscape, days: Floats) -> Columns:
-    """Organic carbon on the particles: 2.5 % of them."""
-    return {"flux_kg_s": 0.025 * _sediment(land, days)["flux_kg_s"]}  # type: ignore[operator]
+    return columns
 
 
 def _heights(land: Landscape, days: Floats) -> Columns:
@@ -49,7 +51,8 @@ def _heights(land: Landscape, days: Floats) -> Columns:
 
 
 def _lake_level(land: Landscape, days: Floats) -> Floats:
-    return land.place.altitude + 2.6 * np.cos(_YEAR * (days - 130)) - 0.004 * (days - days[0])
+    level: Floats = land.place.altitude + 2.6 * np.cos(_YEAR * (days - 130)) - 0.004 * (days - days[0])
+    return level
 
 
 def _lake_heights(land: Landscape, days: Floats) -> Columns:
@@ -71,7 +74,8 @@ RECIPES = (
     Recipe("soil-moisture-hrs", places.GARONNE, "2025-05-14", epsg=LAMBERT, cell=1000, size=96, scale=40.0,
            assets={"soil_moisture": _kilometres}),
     Recipe("water-spm", places.GIRONDE, "2023-07-08", cell=20,
-           assets={"SPM_B4": lambda land, day: waters.spm(land), "SPM_B8": lambda land, day: waters.spm_infrared(land)}),
+           assets={"SPM_B4": lambda land, day: waters.spm(land),
+                   "SPM_B8": lambda land, day: waters.spm_infrared(land)}),
     Recipe("water-turbidity", places.GIRONDE, "2023-07-08", cell=20,
            assets={"turbidity": lambda land, day: waters.turbidity(land)}),
     Recipe("water-chlorophyll-a", places.BERRE, "2023-06-20", cell=20,
@@ -92,9 +96,10 @@ RECIPES = (
     Recipe("wetlands", places.CAMARGUE, "2022-01-01", "2022-12-31", day=120,
            assets={"wetland": lambda land, day: stands.wetland(land).astype(float)}),
     Recipe("sediment-flux", places.GARONNE, "2022-01-01", "2023-12-31",
-           tables={"series": series("2022-01-01", "2023-12-31", 5, _sediment)}),
+           tables={"series": series("2022-01-01", "2023-12-31", 5, _flux(1.0))}),
+    # Organic carbon on the particles: 2.5 % of them.
     Recipe("element-flux", places.GARONNE, "2022-01-01", "2023-12-31",
-           tables={"series": series("2022-01-01", "2023-12-31", 5, _element)}),
+           tables={"series": series("2022-01-01", "2023-12-31", 5, _flux(0.025))}),
     Recipe("hydroweb-rivers", places.GARONNE, "2022-01-01", "2023-12-31",
            tables={"series": series("2022-01-01", "2023-12-31", 10, _heights)}),
     Recipe("hydroweb-lakes", places.NAUSSAC, "2022-01-01", "2023-12-31",
