@@ -15,7 +15,11 @@ from pypgstac.load import Loader, Methods
 ASTRAY = """
 select c.id from pgstac.collections c cross join lateral catalogue.entered(c) e
 left join catalogue.finished_collection f on f.id = c.id
-where c.content ->> 'type' = 'Collection' and to_jsonb(e) - 'revision' is distinct from to_jsonb(f) - 'revision'
+where c.content ->> 'type' = 'Collection' and to_jsonb(e) - '{revision,words,concepts}'::text[]
+    is distinct from to_jsonb(f) - '{revision,words,concepts}'::text[]
+union all
+select id from catalogue.finished_collection f
+where f.words <> catalogue.weighed(convert_from(f.body, 'UTF8')::jsonb, f.concepts)
 union all
 select id from catalogue.finished_collection where id not in (
     select id from pgstac.collections where content ->> 'type' = 'Collection'

@@ -15,7 +15,6 @@ Document = dict[str, Any]
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _PLAIN = ("data_type", "nodata", "gsd")
 _CLEAR = [0, 0, 0, 0]
-_MOST_VALUES = 256
 
 
 def item_assets(record: Given, shared: Given) -> dict[str, Document]:
@@ -57,8 +56,6 @@ def _asset(given: Given, shared: Given) -> Document:
             {"name": c["name"], "type": c["type"], "description": c["en"], **_french(description=c["fr"])}
             for c in given["columns"]
         ]
-    if "point_cloud" in given:
-        made |= {f"pc:{key}": value for key, value in given["point_cloud"].items()}
     return made
 
 
@@ -147,11 +144,7 @@ def _render(given: Given, assets: Mapping[str, Document]) -> Document:
     if given.get("classes"):
         made |= {"colormap": _class_colours(drawn[0]["classification:classes"]), "resampling": "nearest"}
     if "bits" in given:
-        made |= {
-            "bocage:bits": list(given["bits"]),
-            "colormap": _bit_colours(drawn[0]["classification:bitfields"], given["bits"]),
-            "resampling": "nearest",
-        }
+        made |= {"bocage:bits": list(given["bits"]), "resampling": "nearest"}
     if "nodata" in drawn[0]:
         made["nodata"] = drawn[0]["nodata"]
     return made
@@ -171,14 +164,6 @@ def stored(value: float, holder: Given) -> float | int:
 
 def _class_colours(classes: Sequence[Document]) -> dict[str, list[int]]:
     return {str(c["value"]): _rgba(c.get("color_hint")) for c in classes}
-
-
-def _bit_colours(fields: Sequence[Document], shown: Sequence[int]) -> dict[str, list[int]]:
-    """A colour for every value of the byte: that of the first of the bits shown which is set."""
-    colours = {field["offset"]: _rgba(field["classes"][1].get("color_hint")) for field in fields}
-    return {
-        str(value): next((colours[bit] for bit in shown if value >> bit & 1), _CLEAR) for value in range(_MOST_VALUES)
-    }
 
 
 def _rgba(hint: str | None) -> list[int]:

@@ -16,7 +16,6 @@ Document = dict[str, Any]
 _EXTENSIONS = {
     "classification:": "classification/v1.1.0",
     "eo:": "eo/v2.0.0",
-    "pc:": "pointcloud/v2.0.0",
     "processing:": "processing/v1.2.0",
     "proj:": "projection/v2.0.0",
     "raster:": "raster/v2.0.0",
@@ -132,7 +131,8 @@ def _themes(record: Record) -> list[Document]:
 def _scientific(record: Record, shared: Record) -> Document:
     papers = [shared["sources"][name] for name in record.get("publications", ())]
     written = [{"citation": paper["title"], **({"doi": doi} if (doi := _doi(paper)) else {})} for paper in papers]
-    return {"sci:publications": written} if written else {}
+    made: Document = {"sci:publications": written} if written else {}
+    return made | ({"sci:doi": record["doi"]} if "doi" in record else {})
 
 
 def _doi(source: Record) -> str | None:

@@ -9,7 +9,7 @@ from bocage_kit.audience import AUDIENCE_FIELD
 from bocage_kit.identity import Identity
 from bocage_kit.store import LocalStore
 
-from bocage_catalogue import authority, documents, validation
+from bocage_catalogue import authority, concepts, documents, validation
 from bocage_catalogue.bodies import Body
 from bocage_catalogue.hrefs import AssetHrefs, stored_links
 from bocage_catalogue.present import Document
@@ -69,6 +69,7 @@ class Acceptance:
         if made.get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
         made = dict(documents.without_nulls(made))
+        concepts.stored(made, self.identity.public_base)
         found = documents.check_collection(made, name)
         if made.get("assets") is not None:
             # A collection has no upload place of its own: its assets are links to other hosts.

@@ -9,7 +9,7 @@ from bocage_kit.problems import not_found
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
 
-from bocage_catalogue import aggregation
+from bocage_catalogue import aggregation, subjects
 from bocage_catalogue.aggregation import MOST_PRECISION, NAMES
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.asking import decoded, from_body, from_parameters
@@ -21,6 +21,7 @@ from bocage_catalogue.conditions import Search
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import Document, link, stac
 from bocage_catalogue.refusals import refused
+from bocage_catalogue.subject_parameters import SubjectParameters
 
 _ABOUT = f"Some of {', '.join(NAMES)}, with commas between them."
 
@@ -37,6 +38,7 @@ def _parameters(
     filter: Annotated[str | None, Query(description="A condition in CQL2.")] = None,
     filter_lang: Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")] = None,
     filter_crs: Annotated[str | None, Query(alias="filter-crs", max_length=200)] = None,
+    about: SubjectParameters = Depends(),
     datetime_frequency_interval: Annotated[
         Literal["year", "month", "day"] | None, Query(description="How long a bucket of datetime_frequency is.")
     ] = None,
@@ -59,6 +61,7 @@ def _parameters(
         "filter_expr": filter,
         "filter_lang": filter_lang,
         "filter_crs": filter_crs,
+        **about.given(),
         "datetime_frequency_interval": datetime_frequency_interval,
         "centroid_geohash_grid_frequency_precision": centroid_geohash_grid_frequency_precision,
     }
@@ -90,6 +93,7 @@ async def _aggregated(request: Request, given: Document, search: Search, *holder
         name = holder[-1]
         if name not in rows or not rows[name].visible:
             raise not_found(f"Collection {name}")
+    search = await subjects.resolved(database, identity, search)
     try:
         async with attended(request), database.turns.taken(identity.subject):
             found = await carefully(search, lambda s: aggregation.numbers(database, identity, rows, s, asked))

@@ -49,7 +49,7 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, export, landing, parameters, queryables, writing
+from bocage_catalogue import aggregating, changes, concept_words, export, landing, parameters, queryables, writing
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -63,6 +63,7 @@ from bocage_catalogue.items_request import ItemsRequest
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.subject_parameters import SubjectExtension
 from bocage_catalogue.tallies import keep_folding
 
 PREFIX = "/stac"
@@ -100,6 +101,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
             app.state.database = database
+            await concept_words.learn(database)
             keepers = [asyncio.create_task(keeper(database)) for keeper in (keep_finishing, keep_folding)]
             try:
                 yield
@@ -167,6 +169,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         FieldsExtension(),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.SEARCH]),
         ExplainExtension(),
+        SubjectExtension(),
         SearchFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]
@@ -176,6 +179,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         FieldsExtension(conformance_classes=[FieldsConformanceClasses.ITEMS]),
         FreeTextExtension(conformance_classes=[FreeTextConformanceClasses.ITEMS]),
         ExplainExtension(),
+        SubjectExtension(),
         ItemCollectionFilterExtension(client=client_of_queryables, router=_reading_router()),
         TokenPaginationExtension(),
     ]

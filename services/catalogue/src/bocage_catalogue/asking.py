@@ -11,7 +11,7 @@ from bocage_kit.problems import Problem
 from pydantic import model_validator
 from stac_fastapi.pgstac.types.search import PgstacSearch
 
-from bocage_catalogue import areas, cql2_nodes, cql2_text, moments
+from bocage_catalogue import areas, cql2_nodes, cql2_text, moments, subjects
 from bocage_catalogue.conditions import Part, Search, SortKey
 from bocage_catalogue.fields import DEFAULT, excluded
 
@@ -65,6 +65,7 @@ def from_parameters(given: Mapping[str, Any]) -> Search:
         members["query"] = decoded(given["query"], "query")
     members["filter"], members["filter-lang"] = given.get("filter_expr"), given.get("filter_lang") or "cql2-text"
     members["filter-crs"] = given.get("filter_crs")
+    members |= {name: given.get(name) for name in subjects.FILTERS}
     members["sortby"] = [_signed(part) for part in given.get("sortby") or ()]
     return from_body(members)
 
@@ -95,6 +96,7 @@ def from_body(body: Any) -> Search:
         conditions=(*_queried(body.get("query")), *_filtered(body)),
         terms=_terms(body.get("q")),
         sortby=_order(body.get("sortby")),
+        about=subjects.asked(body),
     )
 
 

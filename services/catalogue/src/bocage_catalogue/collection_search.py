@@ -15,9 +15,8 @@ from bocage_kit.identity import Identity
 from bocage_kit.problems import not_found
 from fastapi import Query, Request
 from fastapi.responses import Response
-from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import asking, fields, language, ordering, present
+from bocage_catalogue import asking, fields, language, ordering, present, subjects
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.conditions import Arguments, Search, SortKey, where
 from bocage_catalogue.database import Connection, Database
@@ -25,6 +24,7 @@ from bocage_catalogue.etags import tagged
 from bocage_catalogue.kinds import CORE, MOMENT, MOMENTS, Known
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import JSON, Document, link, stac
+from bocage_catalogue.subject_parameters import SubjectParameters
 from bocage_catalogue.visibility import COLLECTIONS_SQL, VISIBLE, CollectionRow, collections_arguments
 
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
@@ -47,7 +47,7 @@ _KINDS = {"string": "text"}
 
 
 @attr.s
-class CollectionsRequest(APIRequest):
+class CollectionsRequest(SubjectParameters):
     """The parameters of a search among collections."""
 
     bbox: Annotated[
@@ -142,8 +142,15 @@ def _page(search: Search, known: Known, arguments: Arguments) -> str:
     if search.terms:
         asked = arguments.add(list(search.terms), "text[]")
         condition += f" and f.words @@ any(select catalogue.words_asked(term) from unnest({asked}) term)"  # noqa: S608 - bound
+    if search.terms and not search.sortby:
+        order = f"catalogue.worth(f.words, {asked}) desc, f.id"
+        return _ordered(condition, order, arguments)
     ordered = ordering.keys(search.sortby or (SortKey("id"),), known)
     order = ordering.order(ordered, [key.sql(arguments) for key in ordered], backwards=False, first_has_value=False)
+    return _ordered(condition, order, arguments)
+
+
+def _ordered(condition: str, order: str, arguments: Arguments) -> str:
     place = len(arguments.values)
     return (
         f"select f.body, f.revision, count(*) over () as matched from {_SEARCHED}"  # noqa: S608 - values are bound
@@ -189,6 +196,7 @@ async def all_collections(request: Request, **given: Any) -> Response:
     """The collections that the caller sees, searched among and by pages."""
     identity, tongue = caller(request), language.of(request)
     search, look = asked_for({name: value for name, value in given.items() if value is not None})
+    search = await subjects.resolved(database_of(request), identity, search, words=False)
     limit, offset = min(look.limit, MOST), given.get("offset") or 0
     found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
     shown = [present.collection(row.stored, identity, tongue) for row in found]

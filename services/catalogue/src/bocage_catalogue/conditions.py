@@ -17,6 +17,7 @@ from bocage_catalogue import areas, cql2_nodes, cql2_sql
 from bocage_catalogue.areas import Box
 from bocage_catalogue.kinds import NUMBER, Known, plain
 from bocage_catalogue.sql_arguments import Arguments
+from bocage_catalogue.subjects import Subject
 
 __all__ = [
     "Arguments",
@@ -62,6 +63,10 @@ class Search:
     conditions: tuple[Part, ...] = ()
     terms: tuple[str, ...] = ()
     sortby: tuple[SortKey, ...] = ()
+    # What the collections are about, until `subjects.resolved` makes conditions on collections of it.
+    about: tuple[Subject, ...] = ()
+    # Collections about concepts that the terms name.
+    named: tuple[str, ...] = ()
     # Geometries are related the slow way, which fails on none: after a statement failed on one.
     careful: bool = False
     # How long what is looked for lasts at most, as far as that is known.
@@ -138,7 +143,10 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
     if search.terms:
         asked = arguments.add(list(search.terms), "text[]")
         written = "f.content -> 'properties' ?| '{title,description,keywords}'"  # what the index covers
-        yield Clause("q", "q", f"{written} and catalogue.words(f.content) @@ catalogue.asked_words({asked})")
+        sql = f"{written} and catalogue.words(f.content) @@ catalogue.asked_words({asked})"
+        if search.named:
+            sql = f"({sql}) or f.collection = any({arguments.add(list(search.named), 'text[]')})"
+        yield Clause("q", "q", sql)
     compiler = cql2_sql.Compiler(known, arguments)
     for part in search.conditions:
         for one in _parts(part.at, part.node):

@@ -15,7 +15,7 @@ from bocage_kit.identity import Identity
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
 
-from bocage_catalogue import asking, fields, language, present, streaming
+from bocage_catalogue import asking, fields, language, present, streaming, subjects
 from bocage_catalogue.answers import database_of
 from bocage_catalogue.asking import Look
 from bocage_catalogue.authority import Reader
@@ -29,6 +29,7 @@ from bocage_catalogue.head import HEAD
 from bocage_catalogue.present import Document
 from bocage_catalogue.streamed import Places, Streamed
 from bocage_catalogue.streaming import Selection
+from bocage_catalogue.subject_parameters import SubjectParameters
 from bocage_catalogue.visibility import CollectionRow
 
 MOST = 2**31 - 1
@@ -144,6 +145,7 @@ def router() -> APIRouter:
         filter_: Annotated[str | None, Query(alias="filter", max_length=_LONGEST)] = None,
         filter_lang: Annotated[str | None, Query(alias="filter-lang", max_length=20)] = None,
         filter_crs: Annotated[str | None, Query(alias="filter-crs", max_length=100)] = None,
+        about: SubjectParameters = Depends(),
         sortby: Annotated[str | None, Query(max_length=2000)] = None,
         fields: Annotated[str | None, Query(max_length=5000)] = None,
         limit: Annotated[int | None, Query(ge=1, le=MOST, description="All items, without it.")] = None,
@@ -152,6 +154,7 @@ def router() -> APIRouter:
             "collections": _parts(collections), "ids": _parts(ids), "bbox": _numbers(bbox), "datetime": datetime,
             "intersects": intersects, "q": q, "query": query, "filter_expr": filter_, "filter_lang": filter_lang,
             "filter_crs": filter_crs, "sortby": _parts(sortby), "fields": _parts(fields),
+            **about.given(),
         }  # fmt: skip
         search, look = asking.from_parameters(given), asking.look_of_parameters(given)
         return await _exported(request, places, f, search, look, limit)
@@ -180,6 +183,7 @@ async def _exported(
         told = Response(media_type=format_.media_type, headers=headers)
         del told.headers["content-length"]  # nobody has counted
         return told
+    search = await subjects.resolved(database, identity, search)
     rows = await collection_rows(database, identity)
     export = Export(database, identity, rows, search, look, most, language.of(request))
     return Streamed(export.pieces(format_, places), format_.media_type, headers)

@@ -12,7 +12,7 @@ from bocage_kit.licences import decide, item_licences, licences_of
 from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
-from bocage_catalogue import language
+from bocage_catalogue import concepts, language
 from bocage_catalogue.language import say
 
 Document = dict[str, Any]
@@ -240,6 +240,7 @@ def collection(stored: Document, identity: Identity, tongue: str = "en") -> Docu
         made[TERMS_FIELD] = accepted
     if language.show(made, tongue):
         declare(made, add=language.EXTENSION)
+    concepts.show(made, base, tongue)
     own = stac(base, "collections", name)
     made["links"] = [
         link("self", own),

@@ -10,7 +10,7 @@ from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
 
-from bocage_catalogue import fields, finished, language
+from bocage_catalogue import fields, finished, language, subjects
 from bocage_catalogue.answers import database_of, link_header
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.attending import ClientLeft, attended
@@ -37,6 +37,7 @@ async def found_items(
 ) -> Response:
     """Search, and lay out the feature collection with its paging links."""
     identity, database = caller(request), database_of(request)
+    search = await subjects.resolved(database, identity, search)
     try:
         async with attended(request), database.turns.taken(identity.subject):
             found = await finished.page(database, identity, rows, search, look.limit, look.token, explain=look.explain)
