@@ -15,7 +15,7 @@ from bocage_theia.samples.grids import Grid
 from bocage_theia.samples.noise import Floats
 
 Record = Mapping[str, Any]
-BLOCK = 64
+BLOCK = 128
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
@@ -42,13 +42,14 @@ def encoded(value: Floats, band: Record, name: str) -> NDArray[Any]:
     scale, offset = float(band.get("raster:scale", 1)), float(band.get("raster:offset", 0))
     missing = ~np.isfinite(value)
     nodata = _nodata(band)
+    if nodata is not None and kind.kind != "f" and not _holds(kind, nodata):
+        raise NotEncodable(f"{name}: the nodata {nodata:g} does not fit into {kind}")
     if missing.any() and nodata is None and kind.kind != "f":
         raise NotEncodable(f"{name}: {missing.mean():.0%} of the cells have no value, and no nodata is stated")
     numbers = (np.where(missing, 0.0, value) - offset) / scale
     if kind.kind != "f":
-        limits = np.iinfo(kind)
         numbers = np.rint(numbers)
-        outside = ((numbers < limits.min) | (numbers > limits.max)) & ~missing
+        outside = ~_holds(kind, numbers) & ~missing
         if outside.any():
             worst = float(value[outside].flat[0])
             raise NotEncodable(f"{name}: {worst:g} does not fit into {kind} with scale {scale:g}")
@@ -56,10 +57,12 @@ def encoded(value: Floats, band: Record, name: str) -> NDArray[Any]:
         collides = ~missing & (numbers == nodata)
         if collides.any():
             raise NotEncodable(f"{name}: {int(collides.sum())} cells with a value would be read as nodata {nodata:g}")
-    if missing.any():
-        numbers = np.where(missing, np.nan if nodata is None else nodata, numbers)
     made: NDArray[Any] = numbers.astype(kind)
-    return _groomed(made) if kind == np.float32 else made
+    if kind == np.float32:
+        made = _groomed(made)
+    if missing.any():
+        made[missing] = np.nan if nodata is None else nodata
+    return made
 
 
 def _groomed(value: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -73,6 +76,11 @@ def decoded(numbers: NDArray[Any], band: Record) -> Floats:
     value = numbers.astype(float) * float(band.get("raster:scale", 1)) + float(band.get("raster:offset", 0))
     nodata = _nodata(band)
     return value if nodata is None else np.where(numbers == nodata, np.nan, value)
+
+
+def _holds(kind: np.dtype[Any], number: Any) -> Any:
+    limits = np.iinfo(kind)
+    return np.less_equal(limits.min, number) & np.less_equal(number, limits.max)
 
 
 def _nodata(band: Record) -> float | None:

@@ -78,9 +78,12 @@ class Grid:
         return {"type": found["type"], "coordinates": [[list(p) for p in ring] for ring in found["coordinates"]]}
 
 
-def around(epsg: int, lon: float, lat: float, cell: float, size: int) -> Grid:
-    """`size` × `size` cells around a place, on the cells that its reference system is divided into."""
-    step = step_of(cell, epsg // 100 in (326, 327))
+def around(epsg: int, lon: float, lat: float, cell: float, size: int, widest: float | None = None) -> Grid:
+    """`size` × `size` cells around a place, on the cells that its reference system is divided into.
+
+    `widest`: of the cells that lie on the same ground, when they are not all of one size.
+    """
+    step = step_of(widest or cell, epsg // 100 in (326, 327))
     x, y = (lon, lat) if epsg == 4326 else transformer(4326, epsg).transform(lon, lat)
     half = size * cell / 2
     left = math.floor((x - half) / step + 1e-9) * step

@@ -55,7 +55,8 @@ class Recipe:
     @property
     def grid(self) -> Grid:
         epsg = self.epsg or utm_of(self.place.lon, self.place.lat)
-        return around(epsg, self.place.lon, self.place.lat, self.cell, self.size)
+        widest = self.cell * max((self.layer(asset).coarser for asset in self.assets), default=1)
+        return around(epsg, self.place.lon, self.place.lat, self.cell, self.size, widest)
 
     @property
     def day_of_year(self) -> int:

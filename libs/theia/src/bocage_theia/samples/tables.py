@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from rasterio.features import geometry_mask, shapes
-from shapely import set_precision
+from shapely import set_precision, transform
 from shapely.geometry import Polygon, mapping, shape
-from shapely.ops import substring, transform
+from shapely.ops import substring
 
 from bocage_theia.samples.grids import Grid, transformer
 from bocage_theia.samples.landscape import Bools, Landscape
@@ -89,6 +89,7 @@ def _feature(grid: Grid, number: int, outline: Polygon, attributes: Mapping[str,
     if lines:
         plain = substring(plain.exterior, 0, 0.55, normalized=True)
         attributes["length_m"] = round(plain.length, 1)
-    moved = plain if grid.geographic else transform(transformer(grid.epsg, 4326).transform, plain)
+    to_map = transformer(grid.epsg, 4326).transform
+    moved = plain if grid.geographic else transform(plain, to_map, interleaved=False)
     geometry = mapping(set_precision(moved, 1e-6))
     return {"type": "Feature", "id": number, "geometry": geometry, "properties": attributes}

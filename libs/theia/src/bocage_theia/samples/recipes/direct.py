@@ -46,8 +46,7 @@ def _level_2a_assets() -> dict[str, Layer]:
 
 def _never_clear(land: Landscape) -> Floats:
     """Cells that were under clouds at each date of a month: few."""
-    thick, _, thin = optics.clouds(land)
-    return (thick & thin).astype(float)
+    return (land.smooth(104, 350) > 2.1).astype(float)
 
 
 def _synthesis(band: str) -> Shown:

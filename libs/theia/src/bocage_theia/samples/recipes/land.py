@@ -42,11 +42,11 @@ def _regular(land: Landscape, _day: int) -> Ints:
 def _oso_attributes(land: Landscape, day: int, cells: Bools) -> dict[str, Any]:
     dates = _clear_dates(land)[cells]
     return {
-        "classe": int(np.bincount(_regular(land, day)[cells]).argmax()),
+        "majority_class": int(np.bincount(_regular(land, day)[cells]).argmax()),
         "validmean": round(float(dates.mean()), 2),
         "validstd": round(float(dates.std()), 2),
         "confidence": round(float(_confidence(land)[cells].mean()), 2),
-        "aire": round(float(cells.sum()) * land.grid.metres**2, 1),
+        "area": round(float(cells.sum()) * land.grid.metres**2, 1),
     }
 
 
