@@ -17,6 +17,17 @@ _MADE = (
 )
 
 
+_MEMBERS = (
+    ("bocage:status", "`operational`, `in-progress` or `planned`"),
+    ("bocage:revisit", "how often there is a new one, an ISO 8601 duration"),
+    ("bocage:unknown", "facts that no source gives"),
+    ("bocage:sources", "where the facts come from: `title`, and `href` where there is one"),
+    ("bocage:valid_range", "in files and bands: least and most in units of the quantity"),
+    ("bocage:bits", "in styles: which of the `classification:bitfields` are drawn, the first on top"),
+    ("bocage:translations", "in files, bands, classes and styles too: their French names"),
+)
+
+
 def pages() -> dict[Path, str]:
     """The pages by their place under the docs folder."""
     read, shared = records(), shared_words()
@@ -53,6 +64,12 @@ def products_page(read: Mapping[str, Record], shared: Record) -> str:
         "| collection | what | variables | CDS | resolution, m | revisit | licence | styles |",
         "|---|---|---|---|---|---|---|---|",
         *(_row(name, record) for name, record in sorted(read.items())),
+        "",
+        "## Members of our own",
+        "",
+        "| member | what |",
+        "|---|---|",
+        *(f"| `{name}` | {what} |" for name, what in _MEMBERS),
         "",
         "## Sources",
         "",
