@@ -15,6 +15,7 @@ import numpy as np
 import pystac_client
 import pytest
 import rasterio
+import rasterio.windows
 from bocage_client import connect
 from bocage_deploy import content
 from bocage_deploy.content import ContentFailed, Loaded

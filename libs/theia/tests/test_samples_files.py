@@ -16,6 +16,7 @@ import jsonschema
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 from bocage_catalogue.validation import check_item
 from bocage_theia.samples import encoding, recipes
 from bocage_theia.samples.making import make
