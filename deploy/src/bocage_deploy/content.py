@@ -132,13 +132,15 @@ def _load_part(transport: Transport, part: _Part) -> Loaded:
     try:
         done.collections[_write_collection(transport, part.collection)] += 1
         there = _held(transport, collection, part.samples)
-        ready = []
+        ready, replaced = [], 0
         for sample in part.samples:
             where = f"{collection}/{sample.item['id']}"
-            _upload_all(transport, sample, there.get(sample.item["id"]), done)
+            replaced += _upload_all(transport, sample, there.get(sample.item["id"]), done)
             ready.append(_ready(sample))
         where = f"items of {collection}"
         _write_items(transport, collection, ready, done)
+        done.items["new"] -= replaced
+        done.items["updated"] += replaced
     except BocageError as error:
         raise ContentFailed(f"{where}: {error.detail}") from error
     return done
@@ -169,7 +171,8 @@ def _held(transport: Transport, collection: str, wanted: Sequence[Sample]) -> di
     return found
 
 
-def _upload_all(transport: Transport, sample: Sample, there: Document | None, done: Loaded) -> None:
+def _upload_all(transport: Transport, sample: Sample, there: Document | None, done: Loaded) -> bool:
+    """Send what the platform does not hold. Whether the item had to be taken away for that."""
     held = (there or {}).get("assets", {})
     missing = {
         name: path
@@ -186,7 +189,8 @@ def _upload_all(transport: Transport, sample: Sample, there: Document | None, do
             transport.send("DELETE", _item_path(sample.item), allow=frozenset({404}))
             for each in sample.files:
                 _upload(transport, sample, each, done)
-            return
+            return True
+    return False
 
 
 def _upload(transport: Transport, sample: Sample, asset: str, done: Loaded) -> None:

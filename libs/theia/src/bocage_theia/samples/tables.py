@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rasterio.features import geometry_mask, shapes
-from shapely import set_precision, transform
+from shapely import orient_polygons, set_precision, transform
 from shapely.geometry import Polygon, mapping, shape
 from shapely.ops import substring
 
@@ -91,5 +91,5 @@ def _feature(grid: Grid, number: int, outline: Polygon, attributes: Mapping[str,
         attributes["length_m"] = round(plain.length, 1)
     to_map = transformer(grid.epsg, 4326).transform
     moved = plain if grid.geographic else transform(plain, to_map, interleaved=False)
-    geometry = mapping(set_precision(moved, 1e-6))
+    geometry = mapping(orient_polygons(set_precision(moved, 1e-6)))
     return {"type": "Feature", "id": number, "geometry": geometry, "properties": attributes}

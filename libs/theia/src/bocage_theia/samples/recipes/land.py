@@ -152,6 +152,6 @@ RECIPES = (
     Recipe("urban-vegetation", places.STRASBOURG, "2022-06-01", "2022-08-31", day=200,
            assets={"vegetation": _urban_green}),
     Recipe("spot-6-7-buildings-footprint", places.MONTPELLIER, "2021-01-01", "2021-12-31", epsg=LAMBERT, cell=1.5,
-           scale=0.3, tables={"buildings": outlines(
+           scale=0.12, tables={"buildings": outlines(
                _roofs, lambda land, day, cells: {"area_m2": round(float(cells.sum()) * land.grid.metres**2, 1)})}),
 )  # fmt: skip
