@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from bocage_client import connect
 
-from bocage_deploy import demo, engine
+from bocage_deploy import content, demo, engine
 from bocage_deploy.cluster import PostgresMissing, install_programs
 from bocage_deploy.engine import EngineMissing
 from bocage_deploy.home import Home, HomeError, default_home
-from bocage_deploy.platform import Platform
+from bocage_deploy.platform import Accounts, Platform
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Runs Bocage on this machine.")
 
@@ -37,7 +38,7 @@ def _plain_errors() -> Iterator[None]:
     """Failures as one message that names the cause and the remedy."""
     try:
         yield
-    except (HomeError, PostgresMissing, EngineMissing, demo.DemoFailed) as error:
+    except (HomeError, PostgresMissing, EngineMissing, content.ContentFailed, demo.DemoFailed) as error:
         say(f"bocage: {error}")
         raise typer.Exit(1) from error
 
@@ -76,6 +77,7 @@ def run(env_file: EnvFile = _DEFAULT_ENV_FILE) -> None:
             platform.start(with_parent=True)
             accounts = platform.demonstration_accounts()
             demo.write_env_file(env_file, accounts)
+            _load_content(platform, accounts)
             demo.run_demo(accounts, platform.home, say)
             say("Serving until Ctrl-C.")
             while not stop.wait(1.0):
@@ -90,17 +92,41 @@ def run(env_file: EnvFile = _DEFAULT_ENV_FILE) -> None:
 
 @app.command(name="demo")
 def demonstrate(env_file: EnvFile = _DEFAULT_ENV_FILE) -> None:
-    """Load the demonstration and run its job on the platform that is up."""
+    """Load the content and the demonstration's scene, and run its job, on the platform that is up."""
     with _plain_errors():
-        platform = _platform()
-        if not platform.running():
-            raise HomeError("Bocage is not running. Start it first: make up.")
-        platform.wait_until_healthy(30)
-        accounts = demo.read_env_file(env_file)
-        if accounts is None:
-            accounts = platform.demonstration_accounts()
-            demo.write_env_file(env_file, accounts)
+        platform, accounts = _running_platform(env_file)
+        _load_content(platform, accounts)
         demo.run_demo(accounts, platform.home, say)
+
+
+@app.command(name="content")
+def load_content(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="COLLECTION", help="This collection alone; may be repeated.")
+    ] = None,
+    env_file: EnvFile = _DEFAULT_ENV_FILE,
+) -> None:
+    """Load the product lines with their synthetic samples into the platform that is up. Once more changes nothing."""
+    with _plain_errors():
+        platform, accounts = _running_platform(env_file)
+        _load_content(platform, accounts, only or [])
+
+
+def _running_platform(env_file: Path) -> tuple[Platform, Accounts]:
+    platform = _platform()
+    if not platform.running():
+        raise HomeError("Bocage is not running. Start it first: make up.")
+    platform.wait_until_healthy(30)
+    accounts = demo.read_env_file(env_file)
+    if accounts is None:
+        accounts = platform.demonstration_accounts()
+        demo.write_env_file(env_file, accounts)
+    return platform, accounts
+
+
+def _load_content(platform: Platform, accounts: Accounts, only: Sequence[str] = ()) -> None:
+    with connect(accounts.url, accounts.admin) as administrator:
+        content.load(administrator, platform.home.root / "content", say, only)
 
 
 @app.command()

@@ -1,0 +1,195 @@
+"""The whole content in a real platform: loaded once, walked by a client of others, every file read back from afar."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac_client
+import pytest
+import rasterio
+import rasterio.windows
+from bocage_client import connect
+from bocage_deploy import content
+from bocage_deploy.content import ContentFailed, Loaded
+from platforms import Running
+
+
+@dataclass(frozen=True)
+class InPlace:
+    folder: Path
+    first: Loaded
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def loaded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InPlace]:
+    folder, said = tmp_path_factory.mktemp("content"), []
+    with connect(running.url, running.accounts.admin) as client:
+        yield InPlace(folder, content.load(client, folder, said.append), said)
+    # Other tests count what is in the catalogue.
+    with running.admin as admin:
+        for record in content.records():
+            admin.delete(f"/stac/collections/{record['id']}")
+
+
+def again(running: Running, folder: Path, only: tuple[str, ...] = ()) -> Loaded:
+    with connect(running.url, running.accounts.admin) as client:
+        return content.load(client, folder, lambda text: None, only)
+
+
+def items(running: Running, collection: str) -> list[dict[str, Any]]:
+    with running.anonymous as client:
+        found: list[dict[str, Any]] = client.get(f"/stac/collections/{collection}/items").json()["features"]
+    return found
+
+
+def test_all_of_it_is_there(running: Running, loaded: InPlace) -> None:
+    records = content.records()
+    assert loaded.first.collections == {"new": len(records), "updated": 0, "unchanged": 0}
+    assert loaded.first.items["new"] >= 65 and loaded.first.items["updated"] == 0
+    assert str(loaded.first.items["new"]) in loaded.said[-1] and str(len(records)) in loaded.said[0]
+    catalogue = pystac_client.Client.open(f"{running.url}/stac/")
+    assert {record["id"] for record in records} <= {found.id for found in catalogue.get_collections()}
+    found = list(catalogue.search(filter={"op": "=", "args": [{"property": "bocage:synthetic"}, True]}).items())
+    assert len(found) == loaded.first.items["new"]
+    assert all(item.properties["title"].startswith("Synthetic sample") for item in found)
+    assert all(item.geometry and item.bbox for item in found)
+
+
+def test_every_file_comes_back_whole_and_in_parts(running: Running, loaded: InPlace) -> None:
+    assets = [
+        asset
+        for item in pystac_client.Client.open(f"{running.url}/stac/").search(max_items=None, limit=200).items()
+        if item.properties.get("bocage:synthetic")
+        for asset in item.assets.values()
+    ]
+    assert len(assets) == loaded.first.files
+    with running.anonymous as client, ThreadPoolExecutor(4) as pool:
+
+        def whole(asset: Any) -> tuple[str, int]:
+            answer = client.get(asset.href)
+            assert answer.status_code == 200, (asset.href, answer.text)
+            assert answer.headers["content-type"].startswith(asset.media_type.split(";")[0])
+            return "1220" + hashlib.sha256(answer.content).hexdigest(), len(answer.content)
+
+        for asset, (checksum, size) in zip(assets, pool.map(whole, assets), strict=True):
+            assert (checksum, size) == (asset.extra_fields["file:checksum"], asset.extra_fields["file:size"])
+
+
+def test_every_raster_is_read_by_ranges(running: Running, loaded: InPlace) -> None:
+    """As QGIS and rasterio read them: header first, then the tiles of a window and of the overview."""
+    seen = 0
+    # Nothing between GDAL and this machine.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", NO_PROXY="*", GDAL_HTTP_PROXY=""):
+        for path in sorted(loaded.folder.glob("*/*/*.tif")):
+            collection, item = path.parts[-3:-1]
+            href = f"{running.url}/assets/{collection}/{item}/{path.stem}"
+            with rasterio.open(f"/vsicurl/{href}") as far, rasterio.open(path) as near:
+                window = rasterio.windows.Window(10, 20, 25, 15)
+                assert np.array_equal(far.read(window=window), near.read(window=window)), path.name
+                assert np.array_equal(far.read(1, out_shape=(24, 24)), near.read(1, out_shape=(24, 24))), path.name
+                assert (far.crs, far.transform, far.nodatavals) == (near.crs, near.transform, near.nodatavals)
+            seen += 1
+    assert seen > 100
+
+
+def test_samples_are_drawn(running: Running, loaded: InPlace) -> None:
+    """A tile service reads what was loaded, without a key."""
+    with running.anonymous as client:
+        for collection, asset in (
+            ("cesbio-s2albedo", "albedo"),
+            ("s2mp-rpg-fr", "soil_moisture"),
+            ("mangrove", "mangrove"),
+        ):
+            (item,) = items(running, collection)
+            answer = client.get(
+                f"/tiles/collections/{collection}/items/{item['id']}/preview.png", params={"assets": asset}
+            )
+            assert answer.status_code == 200 and answer.content.startswith(b"\x89PNG"), answer.text[:300]
+            west, south, east, north = item["bbox"]
+            place = f"{(west + east) / 2},{(south + north) / 2}"
+            answer = client.get(
+                f"/tiles/collections/{collection}/items/{item['id']}/point/{place}", params={"assets": asset}
+            )
+            assert answer.status_code == 200, answer.text
+
+
+def test_once_more_changes_nothing(running: Running, loaded: InPlace) -> None:
+    with running.admin as admin:
+        before = admin.get("/stac/collections/oso-raster").headers["etag"]
+    done = again(running, loaded.folder)
+    assert done.files == 0
+    assert done.collections == {"new": 0, "updated": 0, "unchanged": loaded.first.collections["new"]}
+    assert done.items == {"new": 0, "updated": 0, "unchanged": loaded.first.items["new"]}
+    with running.admin as admin:
+        assert admin.get("/stac/collections/oso-raster").headers["etag"] == before
+
+
+def test_from_another_folder_the_same_bytes_are_found_there(running: Running, loaded: InPlace, tmp_path: Path) -> None:
+    done = again(running, tmp_path, ("oso-raster", "hydroweb-lakes"))
+    assert (done.files, done.items["unchanged"], done.items["updated"]) == (0, 3, 0)
+
+
+def test_what_was_lost_comes_back(running: Running, loaded: InPlace) -> None:
+    (item,) = items(running, "cesbio-s2albedo")
+    with running.admin as admin:
+        assert admin.delete(f"/stac/collections/cesbio-s2albedo/items/{item['id']}").status_code == 200
+        changed = admin.get("/stac/collections/mangrove").json() | {"title": "Something else"}
+        assert admin.put("/stac/collections/mangrove", json=changed).status_code == 200
+    done = again(running, loaded.folder, ("cesbio-s2albedo", "mangrove"))
+    assert (done.items["new"], done.items["unchanged"]) == (1, 1)
+    assert (done.collections["updated"], done.collections["unchanged"]) == (1, 1)
+    (back,) = items(running, "cesbio-s2albedo")
+    assert back["assets"]["albedo"]["file:checksum"] == item["assets"]["albedo"]["file:checksum"]
+
+
+def test_other_bytes_take_the_place_of_the_former_ones(running: Running, loaded: InPlace, tmp_path: Path) -> None:
+    """As when a newer Bocage makes a sample better: the stored item still speaks of the former bytes."""
+    (before,) = items(running, "water-volumes")
+    home = tmp_path / "water-volumes"
+    shutil.copytree(loaded.folder / "water-volumes", home)
+    folder = home / before["id"]
+    series = folder / "series.csv"
+    series.write_text(series.read_text() + "2024-01-05T00:00:00Z,9,9\n")
+    told = json.loads((folder / "sample.json").read_text())
+    told["item"]["assets"]["series"]["file:size"] = series.stat().st_size
+    told["item"]["assets"]["series"]["file:checksum"] = "1220" + hashlib.sha256(series.read_bytes()).hexdigest()
+    (folder / "sample.json").write_text(json.dumps(told))
+    done = again(running, tmp_path, ("water-volumes",))
+    assert (done.files, done.items) == (1, {"new": 0, "updated": 1, "unchanged": 0})
+    (after,) = items(running, "water-volumes")
+    with running.anonymous as client:
+        assert client.get(after["assets"]["series"]["href"]).content == series.read_bytes()
+    assert again(running, loaded.folder, ("water-volumes",)).files == 1, "and back"
+
+
+def test_two_at_once(running: Running, loaded: InPlace) -> None:
+    (item,) = items(running, "vod-s1")
+    with running.admin as admin:
+        admin.delete("/stac/collections/vod-s1")
+    with ThreadPoolExecutor(2) as pool:
+        each = list(pool.map(lambda _: again(running, loaded.folder, ("vod-s1",)), range(2)))
+    assert sum(done.items["new"] for done in each) == 1
+    assert [x["id"] for x in items(running, "vod-s1")] == [item["id"]]
+
+
+def test_failures_name_the_record(running: Running, loaded: InPlace) -> None:
+    with pytest.raises(ContentFailed, match="no collection no-such-line"):
+        again(running, loaded.folder, ("no-such-line",))
+    with connect(running.url, running.accounts.company) as client, pytest.raises(ContentFailed, match="oso-raster"):
+        content.load(client, loaded.folder, lambda text: None, ("oso-raster",))
+
+
+def test_files_that_cannot_be_written_are_told(running: Running, loaded: InPlace, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(ContentFailed, match=r"sample of mangrove cannot be made"):
+        again(running, blocked, ("mangrove",))
