@@ -18,7 +18,7 @@ from rio_tiler.utils import render
 
 from bocage_tiles import expressions, ramps
 from bocage_tiles.assets import Source
-from bocage_tiles.parameters import DrawParameters, Ranges, ReadParameters
+from bocage_tiles.parameters import DrawWish, Ranges, ReadWish
 from bocage_tiles.raster import (
     Bands,
     Datasets,
@@ -115,7 +115,7 @@ def default_bands(name: str, asset: Mapping[str, Any], dataset: DatasetReader) -
 
 
 def read_layers(
-    datasets: Datasets, assets: Mapping[str, Mapping[str, Any]], sources: Sequence[Source], asked: ReadParameters,
+    datasets: Datasets, assets: Mapping[str, Mapping[str, Any]], sources: Sequence[Source], asked: ReadWish,
     *, picture: bool,
 ) -> tuple[Layer, ...]:  # fmt: skip
     """What to read for a request; `picture`: only bands that are drawn, else all of them."""
@@ -178,7 +178,7 @@ def plan(
     stretches: Stretches,
     assets: Mapping[str, Mapping[str, Any]],
     sources: Sequence[Source],
-    asked: DrawParameters,
+    asked: DrawWish,
 ) -> Drawing:
     """Settle the drawing: what the client asks for, else what suits the asset."""
     layers = read_layers(datasets, assets, sources, asked, picture=True)
