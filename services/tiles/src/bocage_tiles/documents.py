@@ -93,7 +93,8 @@ def _tile_template(at: Admitted) -> str:
 def _title(at: Admitted, style: Style | None, tongue: str) -> str:
     if style is None:
         return DEFAULT
-    return language.best(language.texts(style.about, "title", language.own_language(at.found.collection)), tongue)
+    titles = language.texts(style.about, "title", language.own_language(at.found.collection))
+    return language.best(titles, tongue) or style.name
 
 
 def router() -> APIRouter:

@@ -22,6 +22,7 @@ from bocage_tiles.parameters import DrawParameters, DrawWish, Method, Ranges, Re
 
 DEFAULT = "default"
 BITS_FIELD = "bocage:bits"
+DEFAULT_FIELD = "bocage:default"
 DRAWING = frozenset(DrawParameters.model_fields) - {"style"}
 """The parameters that say what is drawn and how."""
 _MOST = 64
@@ -93,9 +94,16 @@ def read_styles(
     for holder in holders:
         renders = holder.get("renders")
         if isinstance(renders, Mapping) and renders:
-            named = [(str(name), render) for name, render in list(renders.items())[:_MOST]]
+            named = sorted(renders.items(), key=lambda pair: _rank(*pair))[:_MOST]
             return {name: _read(name, render, assets, whole) for name, render in named}
     return {}
+
+
+def _rank(name: str, render: Any) -> int:
+    """The default comes first; the database keeps no order of an object's members, so that a style must say it is."""
+    if isinstance(render, Mapping) and render.get(DEFAULT_FIELD) is True:
+        return 0
+    return 1 if name == DEFAULT else 2
 
 
 def _read(name: str, render: Any, assets: Mapping[str, Mapping[str, Any]], whole: bool) -> Style:
