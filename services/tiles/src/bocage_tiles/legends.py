@@ -108,7 +108,7 @@ def legend_of(
     asset = assets.get(first[0], {})
     band = band_of(asset, first[1], own)
     about = style.about if style is not None else {}
-    titles = _said(about, ("title",), own) or (band.titles if style is None else {}) or {own: _name(style, first[0])}
+    titles = _said(about, ("title",), own) or ({} if wish.expression else band.titles) or {own: _name(style, first[0])}
     units = _said(about, ("unit",), own) or ({} if wish.expression else band.units)
     scaled = (1.0, 0.0) if wish.unscale or wish.expression or band.scale <= 0 else (band.scale, band.offset)
     colours = painting.colours
