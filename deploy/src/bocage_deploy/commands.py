@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bocage_client.errors import BocageError
 
 from bocage_deploy import contact_sheet, demo, engine
 from bocage_deploy.cluster import PostgresMissing, install_programs
-from bocage_deploy.contact_sheet import NoSamples
 from bocage_deploy.engine import EngineMissing
 from bocage_deploy.home import Home, HomeError, default_home
 from bocage_deploy.platform import Platform
@@ -39,7 +37,7 @@ def _plain_errors() -> Iterator[None]:
     """Failures as one message that names the cause and the remedy."""
     try:
         yield
-    except (HomeError, PostgresMissing, EngineMissing, demo.DemoFailed, NoSamples, BocageError) as error:
+    except (HomeError, PostgresMissing, EngineMissing, demo.DemoFailed) as error:
         say(f"bocage: {error}")
         raise typer.Exit(1) from error
 
@@ -105,25 +103,6 @@ def demonstrate(env_file: EnvFile = _DEFAULT_ENV_FILE) -> None:
         demo.run_demo(accounts, platform.home, say)
 
 
-@app.command(name="contact-sheet")
-def draw_contact_sheet(
-    output: Annotated[Path, typer.Option(help="A picture, or a page where it ends in .html.")] = Path("samples.png"),
-    language: Annotated[str, typer.Option(help="Of the legends: en or fr.")] = "en",
-    env_file: EnvFile = _DEFAULT_ENV_FILE,
-) -> None:
-    """Draw every synthetic sample in each of its styles, with its legend, on one sheet; exit code 1 if any failed."""
-    with _plain_errors():
-        accounts = demo.read_env_file(env_file)
-        if accounts is None:
-            raise HomeError(f"{env_file} holds no keys. Start the platform first: make up.")
-        failed = contact_sheet.make_sheet(accounts, output, language, say)
-        typer.echo(output)
-        for card in failed:
-            say(f"failed: {card.wanted.name}: {card.fault}")
-        if failed:
-            raise typer.Exit(1)
-
-
 @app.command()
 def health() -> None:
     """Each service's state; exit code 1 unless all serve."""
@@ -133,6 +112,9 @@ def health() -> None:
     if not well:
         say("Not every service answers.")
         raise typer.Exit(1)
+
+
+app.command(name="contact-sheet")(contact_sheet.command)
 
 
 @app.command()

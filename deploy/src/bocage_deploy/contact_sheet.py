@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
 import rasterio
+import typer
 from bocage_client import connect
 from bocage_client.client import Client
 from bocage_client.errors import BocageError
@@ -26,6 +27,7 @@ from bocage_tiles.drawing import encode
 from bocage_tiles.legend_pictures import wrapped
 from numpy.typing import NDArray
 
+from bocage_deploy.demo import read_env_file
 from bocage_deploy.platform import Accounts
 
 Say = Callable[[str], None]
@@ -65,6 +67,31 @@ class Card:
     preview: bytes = b""
     legend: bytes = b""
     fault: str | None = None
+
+
+def command(
+    output: Annotated[Path, typer.Option(help="A picture, or a page where it ends in .html.")] = Path("samples.png"),
+    language: Annotated[str, typer.Option(help="Of the legends: en or fr.")] = "en",
+    env_file: Annotated[Path, typer.Option(help="Where `make up` wrote the keys.")] = Path(".bocage/demo.env"),
+) -> None:
+    """Draw every synthetic sample in each of its styles, with its legend, on one sheet; exit code 1 if any failed."""
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    accounts = read_env_file(env_file)
+    try:
+        if accounts is None:
+            raise NoSamples(f"{env_file} holds no keys. Start the platform first: make up.")
+        failed = make_sheet(accounts, output, language, say)
+    except (NoSamples, BocageError, OSError) as error:
+        say(f"bocage: {error}")
+        raise typer.Exit(1) from error
+    typer.echo(output)
+    for card in failed:
+        say(f"failed: {card.wanted.name}: {card.fault}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def make_sheet(accounts: Accounts, output: Path, language: str, say: Say) -> list[Card]:
