@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from bocage_deploy import contact_sheet, demo, engine
+from bocage_deploy import demo, engine
 from bocage_deploy.cluster import PostgresMissing, install_programs
+from bocage_deploy.contact_sheet import command as draw_contact_sheet
 from bocage_deploy.engine import EngineMissing
 from bocage_deploy.home import Home, HomeError, default_home
 from bocage_deploy.platform import Platform
@@ -114,7 +115,7 @@ def health() -> None:
         raise typer.Exit(1)
 
 
-app.command(name="contact-sheet")(contact_sheet.command)
+app.command(name="contact-sheet")(draw_contact_sheet)
 
 
 @app.command()
