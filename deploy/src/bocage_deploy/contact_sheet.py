@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from bocage_tiles import lettering
 from bocage_tiles.drawing import encode
 from bocage_tiles.legend_pictures import wrapped
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from bocage_deploy.demo import read_env_file
 from bocage_deploy.platform import Accounts
@@ -79,6 +81,8 @@ def command(
     def say(text: str) -> None:
         typer.echo(text, err=True)
 
+    # Pictures have no place on earth, and need none here.
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
     accounts = read_env_file(env_file)
     try:
         if accounts is None:
@@ -195,7 +199,9 @@ def as_png(cards: Sequence[Card]) -> bytes:
 def _drawn(card: Card) -> Pixels:
     """One card: where it is from, the picture on a chequered ground, the legend, and what is wrong."""
     room = _CARD - 2 * _GAP
-    parts = [_written(card.wanted.name, 12, room, bold=True), _written(card.wanted.title, 11, room)]
+    wanted = card.wanted
+    parts = [_written(wanted.collection, 13, room, bold=True), _written(f"{wanted.style} · {wanted.item}", 12, room)]
+    parts.append(_written(wanted.title, 12, room))
     if card.preview:
         parts.append(_on_ground(decoded(card.preview)))
     if card.legend:

@@ -14,7 +14,7 @@ from bocage_kit.identity import Level
 from bocage_tiles import lettering
 from bocage_tiles.catalogue import Found
 from bocage_tiles.drawing import colour, paint_with
-from bocage_tiles.legend_pictures import as_pixels, as_svg, lay_out
+from bocage_tiles.legend_pictures import as_pixels, as_svg, lay_out, written
 from bocage_tiles.legend_routes import collection_legend
 from bocage_tiles.legends import Legend, as_document, hexadecimal, round_values, spelt
 from bocage_tiles.parameters import DrawParameters
@@ -264,6 +264,14 @@ def test_numbers_are_spelt_as_people_write_them() -> None:
     assert spelt(-5, "fr", 5) == "−5" and spelt(-0.0, "en", 1) == "0" and spelt(1234.5678, "en") == "1235"
     assert spelt(300000, "en", 50000) == "300000" and spelt(0.000125, "en") == "0.000125"
     assert round_values(0, 0.5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+def test_units_are_written_as_people_write_them() -> None:
+    for unit, shown in (
+        ("W m-2", "W\xa0m⁻²"), ("m3 ha-1", "m³\xa0ha⁻¹"), ("vol.%", "vol.%"), ("mg.m-3", "mg.m⁻³"), ("m", "m"),
+        ("gCO2 m-2", "gCO2\xa0m⁻²"), ("mg·L⁻¹", "mg·L⁻¹"), ("km2", "km²"), ("10-3", "10-3"),
+    ):  # fmt: skip
+        assert written(unit) == shown
 
 
 def test_what_people_write_can_be_drawn() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
@@ -18,6 +19,7 @@ from bocage_tiles.legends import Entry, Legend, hexadecimal, round_values, spelt
 MOST_ROWS = 80
 _MARGIN, _TITLE, _LABEL, _ROW, _SWATCH, _STRIP = 10, 14, 12, 20, (26, 14), 18
 _INK, _PALE = (33, 37, 41), (140, 146, 152)
+_RAISED = str.maketrans("-−123456789", "⁻⁻¹²³⁴⁵⁶⁷⁸⁹")
 _MORE = {"en": "and {} more", "fr": "et {} autres"}
 _ENDS = {"en": ("low", "high"), "fr": ("bas", "haut")}
 
@@ -69,7 +71,7 @@ def lay_out(legend: Legend, tongue: str, width: int) -> Layout:
     """Place title, unit and colours on a sheet of that width; its height follows from what there is."""
     sheet = Layout(width)
     title, unit = language.best(legend.titles, tongue), language.best(legend.units, tongue)
-    heading = f"{title} ({unit})" if unit else title
+    heading = f"{title} ({written(unit)})" if unit else title
     for line in wrapped(heading, _TITLE, width - 2 * _MARGIN, most=4, bold=True):
         sheet.height += _TITLE + 3
         sheet.shapes.append(Text(_MARGIN, sheet.height - 3, line, _TITLE, bold=True))
@@ -80,6 +82,13 @@ def lay_out(legend: Legend, tongue: str, width: int) -> Layout:
         _rows(sheet, legend, tongue)
     sheet.height = math.ceil(sheet.height + _MARGIN)
     return sheet
+
+
+def written(unit: str) -> str:
+    """A unit as people write it: `mg m-3` becomes mg m⁻³, and stays on one line."""
+    unit = re.sub(r"(?<=[A-Za-zµ])[-−]\d\b", lambda found: found[0].translate(_RAISED), unit)
+    unit = re.sub(r"(?<![A-Za-z])([kcdmµ]?m)([23])\b", lambda found: found[1] + found[2].translate(_RAISED), unit)
+    return unit.replace(" ", "\xa0")
 
 
 def _ramp(sheet: Layout, legend: Legend, tongue: str) -> None:
@@ -133,7 +142,7 @@ def label(entry: Entry, legend: Legend, tongue: str) -> str:
 
 def wrapped(text: str, size: int, room: float, *, most: int, bold: bool = False) -> Iterator[str]:
     """Lines of at most `room` pixels; what has no place in `most` lines ends with an ellipsis."""
-    words, line, told = text[:400].split(), "", 0
+    words, line, told = [word for word in re.split(r"[ \t\r\n]+", text[:400]) if word], "", 0
     for i, word in enumerate(words):
         longer = f"{line} {word}" if line else word
         if lettering.width_of(longer, size) <= room:
