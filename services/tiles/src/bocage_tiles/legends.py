@@ -135,11 +135,19 @@ def _ramp(painting: Painting, titles: Texts, units: Texts, scaled: tuple[float, 
     else:
         painted = ramps.paint(steps[None], painting.colours)[:, 0].T
         table = [(int(r), int(g), int(b), int(a)) for r, g, b, a in painted]
-    if painting.ranges is None:
+    told = None if painting.ranges is None else _told(*painting.ranges[0], *scaled)
+    if told is None:
         return Legend("ramp", titles, units, tuple((None, colour) for colour in table))
-    low, high = painting.ranges[0]
-    values = [(low + i * (high - low) / 255) * scaled[0] + scaled[1] for i in range(256)]
+    low, high = told
+    values = [low + i * (high - low) / 255 for i in range(256)]
     return Legend("ramp", titles, units, tuple(zip(values, table, strict=True)), values[0], values[-1])
+
+
+def _told(low: float, high: float, scale: float, offset: float) -> tuple[float, float] | None:
+    """The range in the units of the data; None for one that can't be written, or has no width in them."""
+    low, high = low * scale + offset, high * scale + offset
+    most = max(abs(low), abs(high))
+    return (low, high) if most <= 1e30 and high - low > max(most * 1e-9, 1e-30) else None
 
 
 def _channels(
@@ -153,7 +161,7 @@ def _channels(
     formulas = [part.strip() for part in (wish.expression or "").split(";") if part.strip()]
     found = []
     for i, (_, colour, names) in enumerate(_CHANNELS):
-        low = high = None
+        span: tuple[float, float] | None = None
         scale, offset = 1.0, 0.0
         if formulas:
             told: Texts = {own: formulas[i]}
@@ -164,9 +172,10 @@ def _channels(
             if not wish.unscale and band.scale > 0:
                 scale, offset = band.scale, band.offset
         if ranges:
-            low, high = (each * scale + offset for each in ranges[i if len(ranges) == 3 else 0])
+            span = _told(*ranges[i if len(ranges) == 3 else 0], scale, offset)
         shown = {code: f"{language.best(names, code)}: {language.best(told, code)}" for code in language.OFFERED}
         shown["fr"] = shown["fr"].replace(": ", " : ", 1)
+        low, high = span or (None, None)
         found.append(Entry(colour, shown, low=low, high=high))
     return tuple(found)
 
@@ -189,12 +198,8 @@ def _described(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _intervals(colours: Sequence[ramps.Interval], scaled: tuple[float, float]) -> tuple[Entry, ...]:
-    scale, offset = scaled
-    return tuple(
-        Entry(colour, {}, low=low * scale + offset, high=high * scale + offset)
-        for (low, high), colour in colours
-        if colour[3]
-    )
+    spans = [(_told(low, high, *scaled), colour) for (low, high), colour in colours]
+    return tuple(Entry(colour, {}, low=span[0], high=span[1]) for span, colour in spans if span and colour[3])
 
 
 def _bits(
