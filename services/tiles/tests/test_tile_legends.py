@@ -163,6 +163,12 @@ def test_a_drawing_without_styles_has_a_legend_too(service: Service) -> None:
         service.path("/legend.json"), service.anybody, params={"expression": "b1*2", "rescale": "0,7", "assets": "dsm"}
     ).json()
     assert (own["minimum"], own["maximum"]) == (0, 7) and own["stops"][-1]["colour"] == "#ffffff"
+    # One formula over three bands is one band, and three are three.
+    for expression, kind in (("b1/b2", "ramp"), ("b1;b2*2;b3/4", "composite")):
+        asked = {"expression": expression, "assets": "rgb", "rescale": "0,5000"}
+        told = service.get(service.path("/legend.json"), service.anybody, params=asked).json()
+        assert told["kind"] == kind
+    assert [each["name"] for each in told["entries"]] == ["Red: b1", "Green: b2*2", "Blue: b3/4"]
 
 
 @pytest.mark.parametrize("style", [name for name in RENDERS if name not in (*BROKEN, "closed")])

@@ -112,8 +112,9 @@ def legend_of(
     units = _said(about, ("unit",), own) or ({} if wish.expression else band.units)
     scaled = (1.0, 0.0) if wish.unscale or wish.expression or band.scale <= 0 else (band.scale, band.offset)
     colours = painting.colours
-    if colours is None and (len(bands) == 3 or len(painting.ranges or ()) == 3):
-        return Legend("composite", titles, units, entries=_channels(painting, bands, wish, assets, own))
+    formulas = [part.strip() for part in (wish.expression or "").split(";") if part.strip()]
+    if colours is None and len(formulas or bands) == 3:
+        return Legend("composite", titles, units, entries=_channels(painting, bands, formulas, wish, assets, own))
     if isinstance(colours, ramps.Bits):
         wanted = style.bits if style is not None else ()
         return Legend("bits", titles, entries=_bits(colours, bit_fields(asset), wanted, own))
@@ -153,12 +154,12 @@ def _told(low: float, high: float, scale: float, offset: float) -> tuple[float, 
 def _channels(
     painting: Painting,
     bands: Sequence[tuple[str, int]],
+    formulas: Sequence[str],
     wish: ReadWish,
     assets: Mapping[str, Mapping[str, Any]],
     own: str,
 ) -> tuple[Entry, ...]:
     ranges = painting.ranges or ()
-    formulas = [part.strip() for part in (wish.expression or "").split(";") if part.strip()]
     found = []
     for i, (_, colour, names) in enumerate(_CHANNELS):
         span: tuple[float, float] | None = None
