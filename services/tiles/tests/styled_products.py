@@ -136,7 +136,8 @@ def load_product(service: Service) -> None:
     )
     hidden = {"bocage:audience": "owner", "bocage:owner": "r1"}
     service.load_collection("hidden-product", item_assets=ITEM_ASSETS, renders=RENDERS, **hidden)
-    service.load_item(service.item("sample", assets, title="Échantillon") | {"collection": COLLECTION})
+    titles = {"title": "A sample", "bocage:translations": {"fr": {"title": "Échantillon"}}}
+    service.load_item(service.item("sample", assets, **titles) | {"collection": COLLECTION})
     only = {name: assets[name] for name in ("classes", "mask")}
     service.load_item(service.item("few", only) | {"collection": COLLECTION})
     own = {"reds": {"assets": ["albedo"], "colormap_name": "reds", "rescale": [[0, 8000]]}}

@@ -170,6 +170,7 @@ def test_wmts_lists_the_styles_that_the_caller_may_draw(service: Service) -> Non
     root = ElementTree.fromstring(service.get(at(WMTS), service.researcher, headers={"Accept-Language": "fr"}).content)
     layer = root.find("wmts:Contents/wmts:Layer", NAMES)
     assert layer is not None and layer.findtext("ows:Identifier", "", NAMES) == f"{COLLECTION}_sample"
+    assert layer.findtext("ows:Title", "", NAMES) == "Échantillon"
     styles = layer.findall("wmts:Style", NAMES)
     assert styles[0].findtext("ows:Identifier", "", NAMES) == "albedo"
     assert sorted(style.findtext("ows:Identifier", "", NAMES) for style in styles) == sorted(drawable)

@@ -82,12 +82,18 @@ async def wmts_capabilities(request: Request, at: AtItem, asked: Annotated[DrawP
         layer, template = "", template + ("&" if rest else "?") + "style={Style}"
     found = await run_in_threadpool(extent, at.parts.datasets, sources)
     here = with_query(item_url(at, MATRIX_SET, "WMTSCapabilities.xml"), query)
-    body = capabilities(at, found, layer, chosen, template, here)
+    body = capabilities(at, found, _item_title(at, tongue), layer, chosen, template, here)
     return document(request, at.identity, body, "application/xml", by_language=True)
 
 
 def _tile_template(at: Admitted) -> str:
     return item_url(at, "tiles", MATRIX_SET) + "/{TileMatrix}/{TileCol}/{TileRow}.png"
+
+
+def _item_title(at: Admitted, tongue: str) -> str:
+    properties = at.found.item.get("properties") or {}
+    titles = language.texts(properties, "title", language.own_language(properties))
+    return language.best(titles, tongue) or at.item_id
 
 
 def _title(at: Admitted, style: Style | None, tongue: str) -> str:

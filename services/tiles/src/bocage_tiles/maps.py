@@ -133,7 +133,7 @@ def tilejson(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], tile
 
 
 def capabilities(
-    at: Admitted, found: Extent, layer_name: str, styles: Sequence[Listed], template: str, here: str
+    at: Admitted, found: Extent, title: str, layer_name: str, styles: Sequence[Listed], template: str, here: str
 ) -> bytes:
     """WMTS 1.0.0 capabilities with one layer, in WebMercatorQuad alone; GDAL and QGIS read the extent from it.
 
@@ -149,8 +149,6 @@ def capabilities(
     def wmts(parent: ElementTree.Element, name: str, text: str | None = None, **given: str) -> ElementTree.Element:
         return _child(parent, f"{{{_WMTS}}}{name}", text, given)
 
-    properties = at.found.item.get("properties") or {}
-    title = str(properties.get("title") or at.item_id)
     service = ows(root, "ServiceIdentification")
     ows(service, "Title", title)
     ows(service, "ServiceType", "OGC WMTS")
