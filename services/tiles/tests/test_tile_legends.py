@@ -194,6 +194,8 @@ def test_svg_holds_the_texts_escaped_and_in_the_language(service: Service) -> No
     texts = [node.text for node in ElementTree.fromstring(answer.content).iter("{http://www.w3.org/2000/svg}text")]
     assert "Prairie & <lande>" in texts and "Bâti dense" in texts
     assert "<lande>" not in answer.text
+    natural = service.get(f"/tiles/collections/{COLLECTION}/legends/natural.svg", service.anybody).text
+    assert "(0\xa0–\xa00.3)" in natural, "a range is not torn apart"
     assert "Accept-Language" in answer.headers["vary"]
     english = service.get(f"/tiles/collections/{COLLECTION}/legends/land-cover.svg", service.anybody)
     assert "Meadow" in english.text and english.headers["etag"] != answer.headers["etag"]

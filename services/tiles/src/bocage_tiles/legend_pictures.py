@@ -17,6 +17,7 @@ from bocage_tiles.drawing import encode
 from bocage_tiles.legends import Entry, Legend, hexadecimal, round_values, spelt
 
 MOST_ROWS = 80
+NO_BREAK = "\xa0"
 _MARGIN, _TITLE, _LABEL, _ROW, _SWATCH, _STRIP = 10, 14, 12, 20, (26, 14), 18
 _INK, _PALE = (33, 37, 41), (140, 146, 152)
 _RAISED = str.maketrans("-−123456789", "⁻⁻¹²³⁴⁵⁶⁷⁸⁹")
@@ -88,7 +89,7 @@ def written(unit: str) -> str:
     """A unit as people write it: `mg m-3` becomes mg m⁻³, and stays on one line."""
     unit = re.sub(r"(?<=[A-Za-zµ])[-−]\d\b", lambda found: found[0].translate(_RAISED), unit)
     unit = re.sub(r"(?<![A-Za-z])([kcdmµ]?m)([23])\b", lambda found: found[1] + found[2].translate(_RAISED), unit)
-    return unit.replace(" ", "\xa0")
+    return unit.replace(" ", NO_BREAK)
 
 
 def _ramp(sheet: Layout, legend: Legend, tongue: str) -> None:
@@ -136,7 +137,7 @@ def label(entry: Entry, legend: Legend, tongue: str) -> str:
     name = language.best(entry.names, tongue)
     if entry.low is None or entry.high is None:
         return name
-    span = f"{spelt(entry.low, tongue)} – {spelt(entry.high, tongue)}"
+    span = f"{spelt(entry.low, tongue)}{NO_BREAK}–{NO_BREAK}{spelt(entry.high, tongue)}"
     return f"{name} ({span})" if name else span
 
 
@@ -187,7 +188,7 @@ def _svg(shape: Shape, number: int) -> Iterator[str]:
         weight = ' font-weight="600"' if shape.bold else ""
         where = f'x="{x:.1f}" y="{shape.y:.1f}" font-size="{shape.size}" text-anchor="{anchor}"{weight}'
         # Names come from documents: what XML can't hold is left out.
-        yield f"<text {where}>{escape(''.join(sign for sign in shape.text if sign.isprintable()))}</text>"
+        yield f"<text {where}>{escape(''.join(sign for sign in shape.text if sign.isprintable() or sign == NO_BREAK))}</text>"
         return
     if isinstance(shape, Line):
         yield f'<path d="M{shape.x0:.1f} {shape.y0:.1f}V{shape.y1:.1f}" stroke="{_rgb(_INK)}"/>'
