@@ -188,7 +188,8 @@ def _svg(shape: Shape, number: int) -> Iterator[str]:
         weight = ' font-weight="600"' if shape.bold else ""
         where = f'x="{x:.1f}" y="{shape.y:.1f}" font-size="{shape.size}" text-anchor="{anchor}"{weight}'
         # Names come from documents: what XML can't hold is left out.
-        yield f"<text {where}>{escape(''.join(sign for sign in shape.text if sign.isprintable() or sign == NO_BREAK))}</text>"
+        text = "".join(sign for sign in shape.text if sign.isprintable() or sign == NO_BREAK)
+        yield f"<text {where}>{escape(text)}</text>"
         return
     if isinstance(shape, Line):
         yield f'<path d="M{shape.x0:.1f} {shape.y0:.1f}V{shape.y1:.1f}" stroke="{_rgb(_INK)}"/>'
