@@ -15,6 +15,7 @@ from bocage_client import connect
 
 from bocage_deploy import content, demo, engine
 from bocage_deploy.cluster import PostgresMissing, install_programs
+from bocage_deploy.contact_sheet import command as draw_contact_sheet
 from bocage_deploy.engine import EngineMissing
 from bocage_deploy.home import Home, HomeError, default_home
 from bocage_deploy.platform import Accounts, Platform
@@ -138,6 +139,9 @@ def health() -> None:
     if not well:
         say("Not every service answers.")
         raise typer.Exit(1)
+
+
+app.command(name="contact-sheet")(draw_contact_sheet)
 
 
 @app.command()

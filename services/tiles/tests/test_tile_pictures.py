@@ -247,7 +247,7 @@ def test_tiles_near_and_far_of_any_projection(tmp_path: Path, crs: str, west: in
     datasets, source = Datasets(4), Source("dsm", path, path.stat().st_size, path.stat().st_mtime_ns)
     found = extent(datasets, [source])
     drawing = plan(datasets, Stretches(datasets), {"dsm": {}}, [source], DrawParameters())
-    assert drawing.ramp == "relief" and found.minzoom <= found.maxzoom
+    assert drawing.painting.colours == ramps.relief() and found.minzoom <= found.maxzoom
     for zoom in range(found.maxzoom + 1):
         for lon, lat in (((found.bounds[0] + found.bounds[2]) / 2, (found.bounds[1] + found.bounds[3]) / 2), (9, 9)):
             tile = TMS.tile(lon, lat, zoom)

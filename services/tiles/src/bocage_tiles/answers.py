@@ -18,9 +18,12 @@ _VARY = "X-API-Key, Authorization"
 MEDIA_TYPES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
-def entity_tag(request: Request, revision: str, sources: Sequence[Source]) -> str:
-    """Changes with the item, the stored files, the request and the service's version; not with the token."""
-    digest = hashlib.sha256(f"{VERSION}\n{revision}\n{request.scope['path']}\n".encode())
+def entity_tag(request: Request, revision: str, sources: Sequence[Source], tongue: str = "") -> str:
+    """Changes with the item, the stored files, the request and the service's version; not with the token.
+
+    `tongue`: the language of an answer that has one.
+    """
+    digest = hashlib.sha256(f"{VERSION}\n{revision}\n{request.scope['path']}\n{tongue}\n".encode())
     for name, value in sorted(request.query_params.multi_items()):
         if name != "token":
             digest.update(f"{name!r}={value!r}\n".encode())
@@ -29,11 +32,11 @@ def entity_tag(request: Request, revision: str, sources: Sequence[Source]) -> st
     return f'"{digest.hexdigest()[:32]}"'
 
 
-def headers_of(identity: Identity, tag: str) -> dict[str, str]:
+def headers_of(identity: Identity, tag: str, *, by_language: bool = False) -> dict[str, str]:
     """Shared caches may keep what anybody may have; the rest stays with the caller, for a minute."""
     everybody = identity.anonymous and identity.tiles is None
     keep = "public, max-age=300" if everybody else "private, max-age=60"
-    return {"ETag": tag, "Cache-Control": keep, "Vary": _VARY}
+    return {"ETag": tag, "Cache-Control": keep, "Vary": f"Accept-Language, {_VARY}" if by_language else _VARY}
 
 
 def not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
@@ -44,8 +47,15 @@ def not_modified(request: Request, headers: Mapping[str, str]) -> Response | Non
     return None
 
 
-def document(request: Request, identity: Identity, content: Any, media_type: str = "application/json") -> Response:
+def document(
+    request: Request,
+    identity: Identity,
+    content: Any,
+    media_type: str = "application/json",
+    *,
+    by_language: bool = False,
+) -> Response:
     """A small document, tagged by its own bytes (links and token included)."""
     body = content if isinstance(content, bytes) else json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
-    headers = headers_of(identity, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    headers = headers_of(identity, f'"{hashlib.sha256(body).hexdigest()[:32]}"', by_language=by_language)
     return not_modified(request, headers) or Response(body, media_type=media_type, headers=headers)

@@ -14,7 +14,7 @@ from bocage_kit.service import equip
 from bocage_kit.store import LocalStore
 from fastapi import FastAPI
 
-from bocage_tiles import VERSION, colour_maps, documents, gdal, pictures, readings
+from bocage_tiles import VERSION, colour_maps, documents, gdal, legend_routes, pictures, readings
 from bocage_tiles.admission import Parts
 from bocage_tiles.catalogue import Items
 from bocage_tiles.drawing import Stretches
@@ -69,7 +69,7 @@ def create_app(settings: TilesSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (pictures, readings, documents, colour_maps):
+    for module in (pictures, readings, documents, legend_routes, colour_maps):
         app.include_router(module.router())
     equip(app, name="tiles", version=VERSION, public_keys=settings.public_keys, health=health)
     return app

@@ -59,7 +59,7 @@ def colour_map(
     return document(request, identity, _legend(found, orientation == "vertical", width, height), "image/png")
 
 
-def _legend(found: ramps.ColourMap, vertical: bool, width: int | None, height: int | None) -> bytes:
+def _legend(found: ramps.Ramp, vertical: bool, width: int | None, height: int | None) -> bytes:
     colours = list(found.values()) if isinstance(found, Mapping) else [colour for _, colour in found]
     long_side, short_side = (height, width) if vertical else (width, height)
     along = np.linspace(0, len(colours) - 1, long_side or 256).round().astype(int)

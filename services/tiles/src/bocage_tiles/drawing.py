@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from rio_tiler.utils import render
 
 from bocage_tiles import expressions, ramps
 from bocage_tiles.assets import Source
-from bocage_tiles.parameters import DrawParameters, Ranges, ReadParameters
+from bocage_tiles.parameters import DrawWish, Ranges, ReadWish
 from bocage_tiles.raster import (
     Bands,
     Datasets,
@@ -50,19 +50,26 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Painting:
+    """How values become colours. `ranges` None: values are classes, or `stretched` over what the raster holds."""
+
+    ranges: Ranges | None
+    colours: ramps.ColourMap | None
+    stretched: bool = False
+
+
+@dataclass(frozen=True)
 class Drawing:
-    """All that makes a picture out of what is read. `ranges` None: values are colours already, or classes."""
+    """All that makes a picture out of what is read."""
 
     layers: tuple[Layer, ...]
     expression: expressions.Expression | None
-    ranges: Ranges | None
-    colours: ramps.ColourMap | None
-    ramp: str | None
+    painting: Painting
 
 
 def classes_of(name: str, asset: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
     """The asset's classes, where it is a map of classes."""
-    bands = _bands_of(asset)
+    bands = bands_of(asset)
     for holder in (asset, *bands[:1]):
         found = holder.get("classification:classes")
         if isinstance(found, list) and found and all(isinstance(entry, Mapping) for entry in found):
@@ -75,7 +82,7 @@ def is_elevation(name: str, asset: Mapping[str, Any]) -> bool:
     return name in ("dsm", "dem", "dtm", "elevation") or bool(roles & {"elevation", "dsm", "dem", "dtm"})
 
 
-def _bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for field in ("bands", "raster:bands", "eo:bands"):
         bands = asset.get(field)
         if isinstance(bands, list) and bands:
@@ -85,7 +92,7 @@ def _bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def declared_range(asset: Mapping[str, Any]) -> tuple[float, float] | None:
     """Minimum and maximum that the asset's metadata state for its first band."""
-    for holder in (*_bands_of(asset)[:1], asset):
+    for holder in (*bands_of(asset)[:1], asset):
         statistics = holder.get("statistics")
         if isinstance(statistics, Mapping):
             low, high = statistics.get("minimum"), statistics.get("maximum")
@@ -101,7 +108,7 @@ def declared_range(asset: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def default_bands(name: str, asset: Mapping[str, Any], dataset: DatasetReader) -> tuple[int, ...]:
     """The bands that make a picture: one or three, without alpha and without the band that tells the source image."""
-    declared = [str(band.get("name") or band.get("description") or "") for band in _bands_of(asset)]
+    declared = [str(band.get("name") or band.get("description") or "") for band in bands_of(asset)]
     described = [text or "" for text in dataset.descriptions]
     names = declared if len(declared) == dataset.count and any(declared) else described
     shown = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
@@ -115,7 +122,7 @@ def default_bands(name: str, asset: Mapping[str, Any], dataset: DatasetReader) -
 
 
 def read_layers(
-    datasets: Datasets, assets: Mapping[str, Mapping[str, Any]], sources: Sequence[Source], asked: ReadParameters,
+    datasets: Datasets, assets: Mapping[str, Mapping[str, Any]], sources: Sequence[Source], asked: ReadWish,
     *, picture: bool,
 ) -> tuple[Layer, ...]:  # fmt: skip
     """What to read for a request; `picture`: only bands that are drawn, else all of them."""
@@ -178,28 +185,38 @@ def plan(
     stretches: Stretches,
     assets: Mapping[str, Mapping[str, Any]],
     sources: Sequence[Source],
-    asked: DrawParameters,
+    asked: DrawWish,
 ) -> Drawing:
     """Settle the drawing: what the client asks for, else what suits the asset."""
     layers = read_layers(datasets, assets, sources, asked, picture=True)
     expression = expressions.parse(asked.expression) if asked.expression else None
     count = len(expression.formulas) if expression else sum(len(layer.reading.indexes) for layer in layers)
+    name = layers[0].source.name
+    plain = expression is None and len(layers) == 1 and not asked.unscale
+    painting = paint_with(asked, count, name if plain else None, assets[name])
+    if not painting.stretched:
+        return Drawing(layers, expression, painting)
+    ranges = _default_ranges(datasets, layers, assets[name], plain) or stretches.of(layers, expression)
+    return Drawing(layers, expression, replace(painting, ranges=ranges))
+
+
+def paint_with(asked: DrawWish, count: int, plain: str | None, asset: Mapping[str, Any]) -> Painting:
+    """The colours of `count` bands: the client's, else what suits the asset.
+
+    `plain`: the asset's name, where it is drawn alone and as it is stored.
+    """
     if count not in (1, 3):
         raise Problem(400, "band-count", f"A picture has 1 or 3 bands, not {count}; choose with bidx or assets.")
-    ranges, colours, ramp = asked.ranges(), asked.colours(), asked.colormap_name
+    ranges, colours = asked.ranges(), asked.colours()
     if colours is not None and count != 1:
         raise Problem(400, "band-count", "A colour map goes with one band; choose it with bidx or an expression.")
     if ranges is not None and len(ranges) not in (1, count):
         raise Problem(400, "invalid-rescale", f"rescale has {len(ranges)} ranges for {count} bands.")
-    first, asset = layers[0], assets[layers[0].source.name]
-    plain = expression is None and len(layers) == 1 and not asked.unscale
-    if plain and colours is None and ranges is None and (classes := classes_of(first.source.name, asset)) is not None:
-        return Drawing(layers, None, None, ramps.class_colours(classes), None)
-    if plain and colours is None and count == 1 and is_elevation(first.source.name, asset):
-        colours, ramp = ramps.relief(), ramps.RELIEF
-    if ranges is None and (colours is None or ramps.is_table(colours)):
-        ranges = _default_ranges(datasets, layers, asset, plain) or stretches.of(layers, expression)
-    return Drawing(layers, expression, ranges, colours, ramp)
+    if plain is not None and colours is None and ranges is None and (classes := classes_of(plain, asset)) is not None:
+        return Painting(None, ramps.class_colours(classes))
+    if plain is not None and colours is None and count == 1 and is_elevation(plain, asset):
+        colours = ramps.relief()
+    return Painting(ranges, colours, stretched=ranges is None and (colours is None or ramps.is_table(colours)))
 
 
 def _default_ranges(
@@ -226,13 +243,14 @@ def draw(datasets: Datasets, drawing: Drawing, grid: Grid | None, size: tuple[in
     bands = stacked(parts)
     if drawing.expression is not None:
         bands = drawing.expression(bands)
-    return colour(bands, drawing.ranges, drawing.colours)
+    return colour(bands, drawing.painting)
 
 
-def colour(bands: Bands, ranges: Ranges | None, colours: ramps.ColourMap | None) -> NDArray[np.uint8]:
+def colour(bands: Bands, painting: Painting) -> NDArray[np.uint8]:
     """RGBA of one or three bands; what is masked is clear."""
     hidden = np.ma.getmaskarray(bands).all(axis=0)
     values: NDArray[Any] = np.ma.getdata(bands)
+    ranges, colours = painting.ranges, painting.colours
     if ranges is not None:
         each = ranges * len(values) if len(ranges) == 1 else ranges
         low = np.array([pair[0] for pair in each], "float64").reshape(-1, 1, 1)

@@ -16,6 +16,7 @@ from bocage_kit.urls import public_url
 from bocage_tiles.admission import Admitted
 from bocage_tiles.assets import Source
 from bocage_tiles.raster import Bounds, Datasets, geographic_bounds, pixel_size
+from bocage_tiles.styles import DRAWING
 
 MATRIX_SET = "WebMercatorQuad"
 MAX_ZOOM = 24
@@ -26,6 +27,19 @@ _OWS, _WMTS, _XLINK = (
     "http://www.opengis.net/wmts/1.0",
     "http://www.w3.org/1999/xlink",
 )
+
+
+Query = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A style as WMTS lists it."""
+
+    identifier: str
+    title: str
+    legend: str
+    default: bool
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,15 @@ def with_query(url: str, query: Sequence[tuple[str, str]]) -> str:
     return f"{url}?{urlencode(query)}" if query else url
 
 
-def repeated(asked: Sequence[tuple[str, str]], sources: Sequence[Source], token: str | None) -> list[tuple[str, str]]:
-    """The drawing parameters of a request, with the assets made explicit and the tile token kept."""
-    kept = ("bidx", "expression", "nodata", "unscale", "resampling", "rescale", "colormap_name", "colormap")
-    query = [("assets", source.name) for source in sources]
+def repeated(at: Admitted, asked: Sequence[tuple[str, str]], style: str | None, assets: Sequence[str]) -> Query:
+    """The drawing parameters of a request, with its style, or else its assets, made explicit, and the tile token kept.
+
+    `style`: the style that is drawn, if one is.
+    """
+    query = [("assets", name) for name in assets] if style is None else [("style", style)]
+    kept = DRAWING if style is not None else DRAWING - {"assets"}
     query += [(name, value) for name, value in asked if name in kept]
-    return query + ([("token", token)] if token else [])
+    return query + ([("token", at.token)] if at.token else [])
 
 
 def attribution(at: Admitted) -> str:
@@ -115,8 +132,13 @@ def tilejson(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], tile
     }
 
 
-def capabilities(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], here: str, legend: str | None) -> bytes:
-    """WMTS 1.0.0 capabilities with one layer, in WebMercatorQuad alone; GDAL and QGIS read the extent from it."""
+def capabilities(
+    at: Admitted, found: Extent, title: str, layer_name: str, styles: Sequence[Listed], template: str, here: str
+) -> bytes:
+    """WMTS 1.0.0 capabilities with one layer, in WebMercatorQuad alone; GDAL and QGIS read the extent from it.
+
+    `layer_name`: what is drawn, where that is not for the styles to say.
+    """
     for prefix, name in (("ows", _OWS), ("xlink", _XLINK), ("", _WMTS)):
         ElementTree.register_namespace(prefix, name)
     root = ElementTree.Element(f"{{{_WMTS}}}Capabilities", {"version": "1.0.0"})
@@ -127,8 +149,6 @@ def capabilities(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], 
     def wmts(parent: ElementTree.Element, name: str, text: str | None = None, **given: str) -> ElementTree.Element:
         return _child(parent, f"{{{_WMTS}}}{name}", text, given)
 
-    properties = at.found.item.get("properties") or {}
-    title = str(properties.get("title") or at.item_id)
     service = ows(root, "ServiceIdentification")
     ows(service, "Title", title)
     ows(service, "ServiceType", "OGC WMTS")
@@ -137,17 +157,17 @@ def capabilities(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], 
 
     contents = wmts(root, "Contents")
     layer = wmts(contents, "Layer")
-    assets = "+".join(value for name, value in query if name == "assets")
-    ows(layer, "Title", f"{title} ({assets})")
+    ows(layer, "Title", f"{title} ({layer_name})" if layer_name else title)
     west, south, east, north = found.bounds
     box = ows(layer, "WGS84BoundingBox")
     ows(box, "LowerCorner", f"{west:.9f} {south:.9f}")
     ows(box, "UpperCorner", f"{east:.9f} {north:.9f}")
-    ows(layer, "Identifier", f"{at.collection_id}_{at.item_id}_{assets}")
-    style = wmts(layer, "Style", isDefault="true")
-    ows(style, "Identifier", "default")
-    if legend is not None:
-        wmts(style, "LegendURL", None, **{"format": "image/png", f"{{{_XLINK}}}href": legend})
+    ows(layer, "Identifier", "_".join(part for part in (at.collection_id, at.item_id, layer_name) if part))
+    for listed in styles:
+        style = wmts(layer, "Style", isDefault=str(listed.default).lower())
+        ows(style, "Title", listed.title)
+        ows(style, "Identifier", listed.identifier)
+        wmts(style, "LegendURL", None, **{"format": "image/png", f"{{{_XLINK}}}href": listed.legend})
     wmts(layer, "Format", "image/png")
     link = wmts(layer, "TileMatrixSetLink")
     wmts(link, "TileMatrixSet", MATRIX_SET)
@@ -164,8 +184,7 @@ def capabilities(at: Admitted, found: Extent, query: Sequence[tuple[str, str]], 
             ("MaxTileCol", last.x),
         ):
             wmts(limit, name, str(min(max(value, 0), edge)))
-    template = item_url(at, "tiles", MATRIX_SET) + "/{TileMatrix}/{TileCol}/{TileRow}.png"
-    wmts(layer, "ResourceURL", None, format="image/png", resourceType="tile", template=with_query(template, query))
+    wmts(layer, "ResourceURL", None, format="image/png", resourceType="tile", template=template)
 
     matrices = wmts(contents, "TileMatrixSet")
     ows(matrices, "Identifier", MATRIX_SET)

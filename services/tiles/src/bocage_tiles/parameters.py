@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Protocol
 
 from bocage_kit.problems import Problem
 from pydantic import BaseModel, Field, StringConstraints
@@ -18,6 +18,32 @@ from bocage_tiles.expressions import MAX_LENGTH
 Method = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Ranges = tuple[tuple[float, float], ...]
 AssetName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+StyleName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class ReadWish(Protocol):
+    """What is to be read: a request's own words, or a style's with them."""
+
+    @property
+    def assets(self) -> Sequence[str]: ...
+    @property
+    def bidx(self) -> Sequence[int]: ...
+    @property
+    def expression(self) -> str | None: ...
+    @property
+    def nodata(self) -> float | None: ...
+    @property
+    def unscale(self) -> bool: ...
+    def method(self, categorical: bool) -> Resampling: ...
+
+
+class DrawWish(ReadWish, Protocol):
+    """What is to be read, and how it is to be coloured."""
+
+    @property
+    def colormap_name(self) -> str | None: ...
+    def ranges(self) -> Ranges | None: ...
+    def colours(self) -> ramps.ColourMap | None: ...
 
 
 class ReadParameters(BaseModel):
@@ -37,6 +63,10 @@ class ReadParameters(BaseModel):
     nodata: float | None = Field(default=None, description="Value that means 'no data', instead of the file's own.")
     unscale: bool = Field(default=False, description="Apply the file's scale and offset.")
     resampling: Method | None = Field(default=None, description="Default: bilinear, nearest for classes.")
+    style: StyleName | None = Field(
+        default=None,
+        description="Name of one of the `renders` of the item or its collection; other parameters win over it.",
+    )
 
     def method(self, categorical: bool) -> Resampling:
         return Resampling[self.resampling or ("nearest" if categorical else "bilinear")]
@@ -95,29 +125,9 @@ class StatisticsParameters(ReadParameters):
     categorical: bool = False
 
 
-def _colour(value: Any) -> ramps.Colour:
-    if isinstance(value, str) and value.startswith("#") and len(value) in (7, 9):
-        value = list(bytes.fromhex(value[1:]))
-    if isinstance(value, Sequence) and len(value) in (3, 4) and all(type(x) is int and 0 <= x <= 255 for x in value):
-        red, green, blue, *alpha = value
-        return red, green, blue, alpha[0] if alpha else 255
-    raise ValueError
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
-
-
 def _colours(text: str) -> ramps.ColourMap:
     try:
-        document = json.loads(text)
-        if isinstance(document, dict) and 1 <= len(document) <= 512:
-            return {int(key): _colour(value) for key, value in document.items()}
-        if isinstance(document, list) and 1 <= len(document) <= 256:
-            return [((_number(low), _number(high)), _colour(value)) for (low, high), value in document]
-        raise ValueError
+        return ramps.read_colours(json.loads(text))
     except (ValueError, TypeError, RecursionError):
         raise Problem(
             400,

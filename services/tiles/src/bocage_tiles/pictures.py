@@ -17,7 +17,7 @@ from bocage_tiles.answers import MEDIA_TYPES, entity_tag, headers_of, not_modifi
 from bocage_tiles.assets import Source
 from bocage_tiles.drawing import draw, encode, plan
 from bocage_tiles.maps import MAX_ZOOM, tile_bounds
-from bocage_tiles.parameters import DrawParameters, PreviewParameters
+from bocage_tiles.parameters import DrawParameters, DrawWish, PreviewParameters
 from bocage_tiles.raster import Grid, fitted, geographic_bounds
 from bocage_tiles.routing import IMAGES, new_router, readable
 
@@ -34,10 +34,10 @@ def _format(name: str) -> str:
 
 
 def _draw_tile(
-    at: Admitted, sources: tuple[Source, ...], asked: DrawParameters, tile: tuple[int, int, int], size: int, kind: str
+    at: Admitted, sources: tuple[Source, ...], wish: DrawWish, tile: tuple[int, int, int], size: int, kind: str
 ) -> bytes:
     bounds = tile_bounds(*tile)
-    drawing = plan(at.parts.datasets, at.parts.stretches, at.assets, sources, asked)
+    drawing = plan(at.parts.datasets, at.parts.stretches, at.described, sources, wish)
     if not any(_touches(at, source, tile) for source in sources):
         # Clear, not 404: map clients ask again and again for what is missing.
         return encode(np.zeros((4, size, size), np.uint8), kind)
@@ -61,16 +61,19 @@ async def _tile(
 ) -> Response:
     if x >= 2**z or y >= 2**z:
         raise Problem(404, "outside-matrix", f"At zoom {z}, x and y run from 0 to {2**z - 1}.")
-    sources = await at.sources(asked.assets, Level.TILE)
+    wish = at.drawn(asked)
+    sources = await at.sources(wish.assets, Level.TILE)
     headers = headers_of(at.identity, entity_tag(request, at.found.revision, sources))
     if (unchanged := not_modified(request, headers)) is not None:
         return unchanged
-    body = await run_in_threadpool(_draw_tile, at, sources, asked, (z, x, y), _TILE_SIZE * scale, _format(kind))
+    body = await run_in_threadpool(_draw_tile, at, sources, wish, (z, x, y), _TILE_SIZE * scale, _format(kind))
     return Response(body, media_type=MEDIA_TYPES[kind], headers=headers)
 
 
-def _draw_preview(at: Admitted, sources: tuple[Source, ...], asked: PreviewParameters, kind: str) -> bytes:
-    drawing = plan(at.parts.datasets, at.parts.stretches, at.assets, sources, asked)
+def _draw_preview(
+    at: Admitted, sources: tuple[Source, ...], wish: DrawWish, asked: PreviewParameters, kind: str
+) -> bytes:
+    drawing = plan(at.parts.datasets, at.parts.stretches, at.described, sources, wish)
     dataset = at.parts.datasets.open(sources[0])
     width, height = fitted(dataset, asked.max_size)
     if asked.width or asked.height:
@@ -82,11 +85,12 @@ def _draw_preview(at: Admitted, sources: tuple[Source, ...], asked: PreviewParam
 
 
 async def _preview(request: Request, at: Admitted, asked: PreviewParameters, kind: str) -> Response:
-    sources = await at.sources(asked.assets, Level.PREVIEW)
+    wish = at.drawn(asked)
+    sources = await at.sources(wish.assets, Level.PREVIEW)
     headers = headers_of(at.identity, entity_tag(request, at.found.revision, sources))
     if (unchanged := not_modified(request, headers)) is not None:
         return unchanged
-    body = await run_in_threadpool(_draw_preview, at, sources, asked, _format(kind))
+    body = await run_in_threadpool(_draw_preview, at, sources, wish, asked, _format(kind))
     return Response(body, media_type=MEDIA_TYPES[kind], headers=headers)
 
 

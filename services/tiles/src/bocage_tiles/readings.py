@@ -18,7 +18,7 @@ from bocage_tiles.admission import Admitted, AtItem
 from bocage_tiles.answers import document
 from bocage_tiles.assets import Source
 from bocage_tiles.drawing import Layer, read_layers
-from bocage_tiles.parameters import ReadParameters, StatisticsParameters
+from bocage_tiles.parameters import ReadParameters, ReadWish, StatisticsParameters
 from bocage_tiles.raster import Bands, at_point, fitted, geographic_bounds, shrink, stacked
 from bocage_tiles.routing import JSON, new_router, readable
 
@@ -43,10 +43,10 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _point(at: Admitted, sources: tuple[Source, ...], asked: ReadParameters, lon: float, lat: float) -> dict[str, Any]:
+def _point(at: Admitted, sources: tuple[Source, ...], wish: ReadWish, lon: float, lat: float) -> dict[str, Any]:
     datasets = at.parts.datasets
-    layers = read_layers(datasets, at.assets, sources, asked, picture=False)
-    expression = expressions.parse(asked.expression) if asked.expression else None
+    layers = read_layers(datasets, at.described, sources, wish, picture=False)
+    expression = expressions.parse(wish.expression) if wish.expression else None
     values: Bands = stacked([at_point(datasets, x.source, lon, lat, x.reading) for x in layers])
     if expression is not None:
         values = expression(values[:, None, None])[:, 0, 0]
@@ -68,10 +68,12 @@ def _descriptions(at: Admitted, layers: tuple[Layer, ...]) -> list[str]:
     ]
 
 
-def _statistics(at: Admitted, sources: tuple[Source, ...], asked: StatisticsParameters) -> dict[str, Any]:
+def _statistics(
+    at: Admitted, sources: tuple[Source, ...], wish: ReadWish, asked: StatisticsParameters
+) -> dict[str, Any]:
     datasets = at.parts.datasets
-    layers = read_layers(datasets, at.assets, sources, asked, picture=False)
-    expression = expressions.parse(asked.expression) if asked.expression else None
+    layers = read_layers(datasets, at.described, sources, wish, picture=False)
+    expression = expressions.parse(wish.expression) if wish.expression else None
     width, height = fitted(datasets.open(sources[0]), asked.max_size)
     values: Bands = stacked([shrink(datasets, x.source, width, height, x.reading) for x in layers])
     if expression is not None:
@@ -121,17 +123,19 @@ def _describe(at: Admitted, source: Source) -> dict[str, Any]:
 async def point(
     request: Request, at: AtItem, asked: Annotated[ReadParameters, Query()], lon: Longitude, lat: Latitude
 ) -> Response:
-    sources = await at.sources(asked.assets, Level.TILE)
-    return document(request, at.identity, await run_in_threadpool(_point, at, sources, asked, lon, lat))
+    wish = at.read(asked)
+    sources = await at.sources(wish.assets, Level.TILE)
+    return document(request, at.identity, await run_in_threadpool(_point, at, sources, wish, lon, lat))
 
 
 async def statistics(request: Request, at: AtItem, asked: Annotated[StatisticsParameters, Query()]) -> Response:
-    sources = await at.sources(asked.assets, Level.TILE)
-    return document(request, at.identity, await run_in_threadpool(_statistics, at, sources, asked))
+    wish = at.read(asked)
+    sources = await at.sources(wish.assets, Level.TILE)
+    return document(request, at.identity, await run_in_threadpool(_statistics, at, sources, wish, asked))
 
 
 async def info(request: Request, at: AtItem, asked: Annotated[ReadParameters, Query()]) -> Response:
-    sources = await at.sources(asked.assets, Level.METADATA)
+    sources = await at.sources(at.read(asked).assets, Level.METADATA)
     return document(request, at.identity, await run_in_threadpool(_info, at, sources))
 
 
