@@ -30,13 +30,13 @@ from bocage_catalogue.visibility import COLLECTIONS_SQL, VISIBLE, CollectionRow,
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
 _SEEN = (
     "select body, revision, count(*) over () as matched from catalogue.finished_collection"  # noqa: S608 - SQL of our own
-    f" where {VISIBLE} order by id limit $6 offset $7"
+    f" where {VISIBLE} order by deprecated, id limit $6 offset $7"
 )
 _ONE = f"select body, revision from catalogue.finished_collection where {VISIBLE} and id = $6"  # noqa: S608 - as above
 # As the compiler of conditions reads items: columns, and what else there is as properties.
 _SEARCHED = """(
     select k.id, k.id as collection, k.revision, k.body, k.audience, k.owner, k.organisation, k.shared, k.datetime,
-        k.end_datetime, k.geometry, k.words, jsonb_build_object('properties', c.content) as content
+        k.end_datetime, k.geometry, k.words, k.deprecated, jsonb_build_object('properties', c.content) as content
     from catalogue.finished_collection k join pgstac.collections c on c.id = k.id
 ) f"""
 _MEMBERS = (
@@ -100,7 +100,13 @@ async def collection_rows(database: Database, identity: Identity) -> dict[str, C
         rows = await connection.fetch(COLLECTIONS_SQL, *collections_arguments(identity))
     return {
         row["id"]: CollectionRow(
-            row["title"], row["rights"], row["visible"], row["revision"], row["longest"] or timedelta(0)
+            row["title"],
+            row["rights"],
+            row["visible"],
+            row["revision"],
+            row["longest"] or timedelta(0),
+            row["apart"],
+            row["deprecated_items"],
         )
         for row in rows
     }
@@ -144,6 +150,8 @@ def _page(search: Search, known: Known, arguments: Arguments) -> str:
         condition += f" and f.words @@ any(select catalogue.words_asked(term) from unnest({asked}) term)"  # noqa: S608 - bound
     ordered = ordering.keys(search.sortby or (SortKey("id"),), known)
     order = ordering.order(ordered, [key.sql(arguments) for key in ordered], backwards=False, first_has_value=False)
+    if not search.sortby:
+        order = f"f.deprecated, {order}"  # what is out of date comes last
     place = len(arguments.values)
     return (
         f"select f.body, f.revision, count(*) over () as matched from {_SEARCHED}"  # noqa: S608 - values are bound

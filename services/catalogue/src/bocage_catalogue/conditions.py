@@ -64,6 +64,8 @@ class Search:
     sortby: tuple[SortKey, ...] = ()
     # Geometries are related the slow way, which fails on none: after a statement failed on one.
     careful: bool = False
+    # Without items that are out of date.
+    current: bool = False
     # How long what is looked for lasts at most, as far as that is known.
     longest: timedelta | None = field(default=None, repr=False, compare=False)
 
@@ -139,6 +141,9 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
         asked = arguments.add(list(search.terms), "text[]")
         written = "f.content -> 'properties' ?| '{title,description,keywords}'"  # what the index covers
         yield Clause("q", "q", f"{written} and catalogue.words(f.content) @@ catalogue.asked_words({asked})")
+    if search.current:
+        out_of_date = "select from catalogue.deprecated_item d where d.collection = f.collection and d.id = f.id"
+        yield Clause("deprecated", "", f"not exists ({out_of_date})")
     compiler = cql2_sql.Compiler(known, arguments)
     for part in search.conditions:
         for one in _parts(part.at, part.node):

@@ -23,6 +23,7 @@ from bocage_catalogue import counting, ordering, places, present, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.default_search import left_out, narrowed
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.ordering import Key
@@ -193,11 +194,12 @@ async def _page(
     *,
     explain: bool = False,
 ) -> Page:
-    unseen = [name for name, row in rows.items() if not row.visible]
+    hidden, unseen = [name for name, row in rows.items() if not row.visible], left_out(search, rows)
+    search = narrowed(search, rows)
     holders = rows.keys() if search.collections is None else search.collections
     search = replace(search, longest=max((rows[name].longest for name in holders if name in rows), default=None))
     async with database.reading() as connection:
-        known = await known_to(connection, identity, unseen, search)
+        known = await known_to(connection, identity, hidden, search)
         asked = _fingerprint(identity, search)
         if token is None:
             place, keys = None, ordering.keys(search.sortby, known)

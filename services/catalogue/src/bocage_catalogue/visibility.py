@@ -15,7 +15,7 @@ VISIBLE = """coalesce(
     $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
     or id = any($4) or shared && $5, false)"""
 COLLECTIONS_SQL = (
-    f"select id, title, revision, rights, longest, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
+    f"select id, title, revision, rights, longest, deprecated or records as apart, deprecated_items, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
     " from catalogue.finished_collection order by id"
 )
 # One of them, by name.
@@ -32,6 +32,10 @@ class CollectionRow:
     revision: int = 0
     longest: timedelta = timedelta(0)
     """An item of it lasts so long at most."""
+    apart: bool = False
+    """It is out of date or holds records: a search that names nothing leaves it out."""
+    deprecated_items: bool = False
+    """It has, or had, items that are out of date."""
 
 
 def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:
