@@ -20,7 +20,7 @@ def names_something(search: Search) -> bool:
 
 
 def left_out(search: Search, rows: Mapping[str, CollectionRow]) -> list[str]:
-    """The collections whose items a search does not find: those that are hidden from the caller, and those set apart."""
+    """The collections whose items a search does not find: those hidden from the caller, and those set apart."""
     apart = not names_something(search)
     return [name for name, row in rows.items() if not row.visible or (apart and row.apart)]
 

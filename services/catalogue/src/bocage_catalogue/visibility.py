@@ -15,7 +15,8 @@ VISIBLE = """coalesce(
     $1 or audience = 'public' or owner = $2 or (audience = 'organisation' and organisation = $3)
     or id = any($4) or shared && $5, false)"""
 COLLECTIONS_SQL = (
-    f"select id, title, revision, rights, longest, deprecated or records as apart, deprecated_items, {VISIBLE} as visible"  # noqa: S608 - SQL of our own
+    "select id, title, revision, rights, longest, deprecated or records as apart, deprecated_items,"  # noqa: S608
+    f" {VISIBLE} as visible"
     " from catalogue.finished_collection order by id"
 )
 # One of them, by name.

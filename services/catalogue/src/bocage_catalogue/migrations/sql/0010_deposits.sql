@@ -120,8 +120,6 @@ begin
         if new.state <> 'draft' then
             raise exception 'a deposit begins as a draft';
         end if;
-        insert into deposit_event (collection, actor, was, became, comment)
-        values (new.collection, new.actor, null, new.state, new.comment);
         return new;
     end if;
     if new.collection <> old.collection then
@@ -145,15 +143,26 @@ begin
             raise exception 'a deposit that is % can''t become %', old.state, new.state;
         end if;
         new.changed := now();
-        insert into deposit_event (collection, actor, was, became, comment)
-        values (new.collection, new.actor, old.state, new.state, new.comment);
     end if;
     return new;
 end
 $$;
 revoke all on function move_deposit from public;
 
+create function record_deposit() returns trigger
+language plpgsql security definer set search_path = catalogue, public as $$
+begin
+    insert into deposit_event (collection, actor, was, became, comment)
+    values (new.collection, new.actor, case when tg_op = 'UPDATE' then old.state end, new.state, new.comment);
+    return null;
+end
+$$;
+revoke all on function record_deposit from public;
+
 create trigger move_deposit before insert or update on deposit for each row execute function move_deposit();
+create trigger record_deposit after insert on deposit for each row execute function record_deposit();
+create trigger record_move after update on deposit for each row when (old.state <> new.state)
+execute function record_deposit();
 create trigger deposits_stay before delete on deposit for each row execute function stays();
 create trigger deposits_stay_all before truncate on deposit execute function stays();
 create trigger events_stay before update or delete on deposit_event for each row execute function stays();
