@@ -67,7 +67,7 @@ async def registered(minter: Minter, identifier: str, url: str, metadata: dict[s
         raise Problem(
             503,
             "minting-failed",
-            f"The identifier {identifier} could not be registered. The deposit is accepted and keeps it: publish it again.",
+            f"The identifier {identifier} could not be registered. The deposit keeps it: publish it again.",
             headers={"Retry-After": "60"},
             identifier=identifier,
         ) from error
