@@ -192,9 +192,10 @@ def test_one_at_a_time_and_the_next_after_a_client_has_left(rights: Rights) -> N
     put(rights, f"collections/{name}/a/one", bytes(9 << 20))
     item(rights, name, "a", {"one": {"href": f"store:collections/{name}/a/one"}})
     body = {"collections": [name], "rate": 1}
-    with rights.client() as client, client.stream(
-        "POST", "/rights/admin/fixity", json=body, headers=rights.headers("admin")
-    ) as answer:
+    with (
+        rights.client() as client,
+        client.stream("POST", "/rights/admin/fixity", json=body, headers=rights.headers("admin")) as answer,
+    ):
         lines = answer.iter_lines()
         assert json.loads(next(lines))["event"] == "started"
         assert json.loads(next(lines))["event"] == "progress", "it says that it lives while it reads one file"
