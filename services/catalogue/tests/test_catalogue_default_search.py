@@ -65,6 +65,7 @@ def test_a_search_that_names_nothing_finds_what_is_current(catalogue: Any) -> No
         ({"filter": {"op": "=", "args": [{"property": "collection"}, "people"]}}, {"of-people"}),
         ({"query": {"id": {"eq": "of-before"}}}, {"of-before"}),
         ({"collections": []}, set()),
+        ({"filter": "collection IS NOT NULL", "filter-lang": "cql2-text"}, {"of-now", "of-before", "of-people"}),
     ],
 )
 def test_what_is_named_is_found(catalogue: Any, body: dict[str, Any], names: set[str]) -> None:
