@@ -140,12 +140,16 @@ def _texts(collection: Mapping[str, Any], member: str) -> Iterable[tuple[str, st
             yield text, code, True
 
 
+def _is_box(box: Any) -> bool:
+    return isinstance(box, list) and len(box) in (4, 6) and all(type(edge) in (int, float) for edge in box)
+
+
 def boxes_of(collection: Mapping[str, Any]) -> list[list[float]]:
     """West, south, east, north of the parts of an extent, or of the whole."""
     extent = collection.get("extent")
     spatial = extent.get("spatial") if isinstance(extent, dict) else None
     found = spatial.get("bbox") if isinstance(spatial, dict) else None
-    boxes = [box for box in found if isinstance(box, list) and len(box) in (4, 6)] if isinstance(found, list) else []
+    boxes = [box for box in found if _is_box(box)] if isinstance(found, list) else []
     plain = [[float(box[n]) for n in ((0, 1, 2, 3) if len(box) == 4 else (0, 1, 3, 4))] for box in boxes]
     return plain[1:] or plain
 

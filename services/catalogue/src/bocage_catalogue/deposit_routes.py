@@ -16,7 +16,7 @@ from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.authority import Reader, Writer, is_administrator
 from bocage_catalogue.citation import datacite, schema_org
 from bocage_catalogue.deposit_validation import Report
-from bocage_catalogue.depositing import Depositor, NewDeposit, Review, read
+from bocage_catalogue.depositing import Depositor, DepositReview, NewDeposit, read
 from bocage_catalogue.deposits import CITABLE, DATACITE, STATES, WITHDRAWN, Row
 from bocage_catalogue.minting import Minter
 from bocage_catalogue.paging import with_query
@@ -138,13 +138,13 @@ def router(store: LocalStore, minter: Minter, settings: CatalogueSettings) -> AP
         "/{deposit_id}/review",
         summary="Accept and publish a deposit, or return it",
         response_class=Response,
-        openapi_extra=_documented(Review),
+        openapi_extra=_documented(DepositReview),
     )
     async def review(request: Request, deposit_id: Name) -> Response:
         """By an administrator of the catalogue who did not produce it."""
         identity = caller(request)
         _check_reviewer(identity)
-        decided = read(Review, (await bodies.body_of(request)).document)
+        decided = read(DepositReview, (await bodies.body_of(request)).document)
         return await told(request, await depositor(request).review(identity, deposit_id, decided))
 
     @writing.post("/{deposit_id}/publication", summary="Publish a deposit that was accepted", response_class=Response)

@@ -58,7 +58,7 @@ where collection = $1
 Plain = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00]*$")]
 
 
-class Contact(BaseModel):
+class DepositContact(BaseModel):
     """Whom users ask."""
 
     model_config = ConfigDict(extra="forbid")
@@ -89,11 +89,11 @@ class NewDeposit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     collection: dict[str, Any] = Field(description="A STAC collection; its id becomes the deposit's.")
-    contact: Contact | None = Field(None, description="Needed unless the collection has contacts.")
+    contact: DepositContact | None = Field(None, description="Needed unless the collection has contacts.")
     supersedes: str | None = Field(None, max_length=255, description="The published deposit of which it is a version.")
 
 
-class Review(BaseModel):
+class DepositReview(BaseModel):
     """What a reviewer decides."""
 
     model_config = ConfigDict(extra="forbid")
@@ -281,7 +281,7 @@ class Depositor:
 
         return await storing.transaction(self.database, name, write, alone=True)
 
-    async def review(self, identity: Identity, name: str, review: Review) -> Row:
+    async def review(self, identity: Identity, name: str, review: DepositReview) -> Row:
         """Return a deposit, or accept and publish it. Raises Problem 400, 403, 404, 409, 503."""
         comment = (review.comment or "").strip() or None
         if review.decision == "return" and comment is None:

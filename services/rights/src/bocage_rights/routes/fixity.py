@@ -30,7 +30,7 @@ _LOCK = "hashtextextended('fixity', 9)"
 CollectionId = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 
-class Reading(BaseModel):
+class FixityReading(BaseModel):
     """What is to be read."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,7 +52,7 @@ class Reading(BaseModel):
         409: {"description": "Another reading goes on."},
     },
 )
-async def check(body: Reading, caller: Caller, state: State) -> StreamingResponse:
+async def check(body: FixityReading, caller: Caller, state: State) -> StreamingResponse:
     """Read every stored object again, and tell which are not what they were; one reading at a time."""
     connection = await state.engine.connect()
     try:
