@@ -7,6 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from bocage_catalogue.conditions import Part, Search
+from bocage_catalogue.default_search import left_out, names_something, narrowed
+from bocage_catalogue.visibility import CollectionRow
+from hypothesis import given
+from hypothesis import strategies as st
 from pypgstac.db import PgstacDB
 from pypgstac.load import Loader, Methods
 
@@ -125,3 +130,40 @@ def test_collections_that_are_out_of_date_come_last(catalogue: Any) -> None:
     assert [one["id"] for one in by_words["collections"]] == ["now", "people", "before"]
     sorted_ = catalogue.anonymous.get("/stac/collections?sortby=id").json()
     assert [one["id"] for one in sorted_["collections"]] == ["before", "now", "people"]
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+ROWS = st.dictionaries(
+    NAMES,
+    st.builds(
+        CollectionRow, st.none(), st.just({}), st.booleans(), apart=st.booleans(), deprecated_items=st.booleans()
+    ),
+)
+SEARCHES = st.builds(
+    Search,
+    collections=st.none() | st.lists(NAMES).map(tuple),
+    ids=st.none() | st.lists(NAMES).map(tuple),
+    terms=st.lists(NAMES).map(tuple),
+    conditions=st.lists(
+        st.sampled_from(["collection", "deprecated", "id", "platform", "properties.deprecated"]).map(
+            lambda name: Part("filter", {"op": "=", "args": [{"property": name}, 1]})
+        )
+    ).map(tuple),
+)
+
+
+@given(SEARCHES, ROWS)
+def test_nothing_more_is_asked_where_there_is_nothing_to_leave_out(
+    search: Search, rows: dict[str, CollectionRow]
+) -> None:
+    """Hidden collections are always left out; others only from searches that name nothing, and only those set apart."""
+    hidden = {name for name, row in rows.items() if not row.visible}
+    gone = set(left_out(search, rows))
+    assert hidden <= gone
+    if names_something(search):
+        assert gone == hidden and narrowed(search, rows) is search
+    else:
+        assert gone == hidden | {name for name, row in rows.items() if row.apart}
+        assert narrowed(search, rows).current is any(row.deprecated_items for row in rows.values())
+    plain = {name: CollectionRow(None, {}, row.visible) for name, row in rows.items()}
+    assert set(left_out(search, plain)) == hidden and narrowed(search, plain) is search

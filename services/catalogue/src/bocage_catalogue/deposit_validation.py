@@ -177,18 +177,19 @@ async def validated(database: Database, store: LocalStore, name: str) -> Report 
     report = Report()
     async with database.reading() as connection:
         found = await mark(connection, name)
-        if found is None:
-            return None
-        collection, report.mark = found
-        report.errors += collection_errors(collection)
-        report.warnings += collection_warnings(collection)
-        last = ""
-        while report.items < MOST_ITEMS:
+    if found is None:
+        return None
+    collection, report.mark = found
+    report.errors += collection_errors(collection)
+    report.warnings += collection_warnings(collection)
+    last = ""
+    while report.items < MOST_ITEMS:
+        async with database.reading() as connection:  # others want one too
             rows = await connection.fetch(_ITEMS, name, last, _BATCH)
-            if not rows:
-                break
-            last = rows[-1]["id"]
-            await run_in_threadpool(_looked_at, [row["document"] for row in rows], store.head, report)
+        if not rows:
+            break
+        last = rows[-1]["id"]
+        await run_in_threadpool(_looked_at, [row["document"] for row in rows], store.head, report)
     if not report.items:
         report.errors.append(Finding("items", "missing", "has no items"))
     elif report.mark[1] > MOST_ITEMS:

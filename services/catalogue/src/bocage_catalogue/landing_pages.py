@@ -103,7 +103,7 @@ def _facts(row: Row, document: Document, publication: Publication, tongue: str) 
 def _notices(row: Row, publication: Publication, tongue: str) -> str:
     made = []
     if row["state"] == WITHDRAWN:
-        text = f"{_say('These data were withdrawn', tongue)} ({moment(row['withdrawn'])[:10]}) : {row['reason']}"
+        text = f"{_say('These data were withdrawn', tongue)} ({moment(row['withdrawn'])[:10]}). {row['reason']}"
         following = successor_url(publication.base, row["successor"])
         more = f" {escape(_say('See in their place', tongue))}: {_link(following, following)}" if following else ""
         made.append(escape(text) + more)
