@@ -208,6 +208,8 @@ def test_one_at_a_time_and_the_next_after_a_client_has_left(rights: Rights) -> N
             break
         assert time.monotonic() < deadline, "the lock stays"
         time.sleep(0.2)
+    log = (rights.settings.home / "rights.log").read_text()
+    assert '"level": "error"' not in log, log[-3000:]
 
 
 def test_items_that_are_deleted_meanwhile_are_not_missing(rights: Rights, archive: str) -> None:

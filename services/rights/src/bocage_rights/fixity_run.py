@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 from bocage_kit.store import bucket_href, collection_prefix, href_of, results_prefix
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -147,8 +148,10 @@ class Run:
                     yield event
             finally:
                 if ahead is not None:
+                    # It has to have ended before what it reads from is closed.
                     ahead.cancel()
-                    await asyncio.gather(ahead, return_exceptions=True)
+                    with anyio.CancelScope(shield=True):
+                        await asyncio.gather(ahead, return_exceptions=True)
 
     async def _collection(self, name: str) -> AsyncGenerator[Event, None]:
         after = ""

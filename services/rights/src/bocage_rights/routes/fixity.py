@@ -16,6 +16,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.types import Receive, Send
+from starlette.types import Scope as Scope_
 
 from bocage_rights import audit
 from bocage_rights.fixity_run import Run, Scope
@@ -65,12 +67,28 @@ async def check(body: FixityReading, caller: Caller, state: State) -> StreamingR
         await connection.close()
         raise Problem(409, "fixity-running", "Another reading of the store goes on; wait until it has ended.")
     run = Run(state, Scope(body.collections, body.since, body.rate * _MEGABYTE))
-    return StreamingResponse(
-        _lines(connection, state, run, caller.subject), media_type=NDJSON, headers={"Cache-Control": "no-store"}
-    )
+    return _Told(_lines(state, run, caller.subject), connection)
 
 
-async def _lines(connection: AsyncConnection, state: RightsState, run: Run, actor: str) -> AsyncGenerator[bytes, None]:
+class _Told(StreamingResponse):
+    """Lines, after which the lock is let go: also when the client left before the first."""
+
+    def __init__(self, lines: AsyncGenerator[bytes, None], connection: AsyncConnection) -> None:
+        super().__init__(lines, media_type=NDJSON, headers={"Cache-Control": "no-store"})
+        self._lines, self._connection = lines, connection
+
+    async def __call__(self, scope: Scope_, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._lines.aclose()
+                await self._connection.execute(text(f"select pg_advisory_unlock({_LOCK})"))
+                await self._connection.commit()
+                await self._connection.close()
+
+
+async def _lines(state: RightsState, run: Run, actor: str) -> AsyncGenerator[bytes, None]:
     try:
         async with aclosing(run.events()) as events:
             async for event in events:
@@ -81,12 +99,6 @@ async def _lines(connection: AsyncConnection, state: RightsState, run: Run, acto
     except Exception as error:
         _log.exception("fixity")
         yield _line({"event": "failed", "reason": type(error).__name__, **run.tally.document()})
-    finally:
-        # Also when the client has left: else the lock stays with the connection.
-        with anyio.CancelScope(shield=True):
-            await connection.execute(text(f"select pg_advisory_unlock({_LOCK})"))
-            await connection.commit()
-            await connection.close()
 
 
 def _line(event: dict[str, Any]) -> bytes:
