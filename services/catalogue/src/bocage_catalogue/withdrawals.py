@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+from bocage_kit import deposits
 from bocage_kit.access import caller
 from bocage_kit.audience import visible
 from bocage_kit.identity import Identity
@@ -60,6 +61,17 @@ async def _check_successor(connection: Connection, successor: str | None, itself
             raise Problem(400, "invalid-request", f"successor: there is no {successor} in this catalogue.")
 
 
+def check_deposit(collection: Document, *, whole: bool) -> None:
+    """Raises Problem 409 for what is not public yet: nobody cites it, and what is reviewed stays as it is."""
+    state = collection.get(deposits.FIELD)
+    if state == deposits.PUBLISHED or state is None:
+        return
+    deposits.check_open(collection)
+    if whole:
+        name = collection.get("id")
+        raise Problem(409, "deposit-state", f"The deposit {name} is no more than a draft: delete its collection.")
+
+
 class Withdrawer:
     """Removes objects and leaves tombstones; the files go as they go with a deletion."""
 
@@ -79,6 +91,8 @@ class Withdrawer:
         may_withdraw(identity, collection)
 
         async def write(connection: Connection) -> None:
+            content = await connection.fetchval("select content from pgstac.collections where id = $1", collection_id)
+            check_deposit(content or {}, whole=False)
             found = (await storing.locked(connection, collection_id, [item_id])).get(item_id)
             if found is None or not visible(identity, found[0].get("properties") or {}):
                 raise not_found(f"Item {collection_id}/{item_id}")
@@ -109,6 +123,7 @@ class Withdrawer:
             if not found or not visible(identity, found[0]["content"]):
                 raise not_found(f"Collection {collection_id}")
             may_withdraw(identity, found[0]["content"])
+            check_deposit(found[0]["content"], whole=True)
             etags.check_match(request, found[0]["revision"])
             await _check_successor(connection, body.successor, collection_id)
             await connection.execute(
