@@ -17,8 +17,8 @@ import psycopg
 import pytest
 import uvicorn
 from bocage_catalogue.app import create_app
+from bocage_catalogue.settings import CatalogueSettings
 from bocage_kit.identity import HEADER, Identity, new_key, sign
-from bocage_kit.settings import ServiceSettings
 from bocage_kit.store import LocalStore
 from psycopg.rows import dict_row
 from pypgstac.db import PgstacDB
@@ -92,7 +92,7 @@ def serve(database_url: str, home: Path) -> Iterator[Catalogue]:
     keys = home / "identity" / "public-keys.json"
     keys.parent.mkdir(parents=True)
     keys.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
-    app = create_app(ServiceSettings(home=home, database=database_url))
+    app = create_app(CatalogueSettings(home=home, database=database_url))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))

@@ -22,8 +22,9 @@ ODD = {
     "datetime": "1971-02-03T04:05:06Z", "quibble": WORD, "platform": WORD, "grid:code": WORD, "constellation": WORD,
     "eo:cloud_cover": 99, "title": WORD, "keywords": [WORD], "datatake": 7,
 }  # fmt: skip
-CANARIES = ("mine", "ours", "lent", "inside", "former")
-COLLECTIONS, ITEMS = ("results", "private", "withdrawn", "absent"), ("open-1", *CANARIES, "absent")
+CANARIES = ("mine", "ours", "lent", "inside", "former", "retired")
+DEPOSITS = ("draft", "absent")
+COLLECTIONS, ITEMS = ("results", "private", "withdrawn", *DEPOSITS), ("open-1", *CANARIES, "absent")
 ONLOOKERS = ("anonymous", "stranger")
 EVERYTHING = ",".join(NAMES)
 
@@ -59,6 +60,15 @@ def build(catalogue: Any, canaries: bool) -> None:
         post("/results/items", odd("lent", **(HIDDEN | {"bocage:shared_with": ["person:reader"]})))
         post("/private/items", odd("inside", **{"bocage:audience": "public"}))
         post("/results/items", odd("former", **HIDDEN))
+        post("/results/items", odd("retired", **HIDDEN))
+        retired = service.post("/stac/collections/results/items/retired/withdrawal", json={"reason": WORD})
+        assert retired.status_code == 200, retired.text
+        draft = catalogue.collection("draft", keywords=[WORD], title=WORD, description=WORD)
+        contact = {"name": WORD, "email": f"{WORD}@example.org"}
+        made = catalogue.researcher.post("/stac/deposits", json={"collection": draft, "contact": contact})
+        assert made.status_code == 201, made.text
+        item = catalogue.researcher.post("/stac/collections/draft/items", json=odd("inside"))
+        assert item.status_code == 201, item.text
         post("/withdrawn/items", odd("inside", **{"bocage:audience": "public"}))
     post("/results/items", catalogue.item("open-2", quality=2, platform="plain"))
     if canaries:
@@ -131,6 +141,8 @@ def gets(path: str, *more: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]
         names = [path.replace("{collection_id}", name) for name in COLLECTIONS]
     if "{item_id}" in path:
         names = [one.replace("{item_id}", name) for one in names for name in ITEMS]
+    if "{deposit_id}" in path:
+        names = [path.replace("{deposit_id}", name) for name in DEPOSITS]
     return [(name, {"params": dict(parameters)}) for name in names for parameters in more or ({},)]
 
 
@@ -144,7 +156,7 @@ def questions() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
     numbers = [{"aggregations": EVERYTHING, **one} for one in found]
     numbers += [{"aggregations": name} for name in NAMES]
     numbers += [{"aggregations": "datetime_frequency", "datetime_frequency_interval": x} for x in ("year", "day")]
-    holder = "/stac/collections/{collection_id}"
+    holder, deposit = "/stac/collections/{collection_id}", "/stac/deposits/{deposit_id}"
     without = [one for one in found if not {"ids", "collections"} & one.keys()]
     of_one = [{"aggregations": EVERYTHING, **one} for one in without if one]
     of_collections = [
@@ -184,13 +196,20 @@ def questions() -> dict[tuple[str, str], list[tuple[str, dict[str, Any]]]]:
         ("get", f"{holder}/aggregate"): gets(f"{holder}/aggregate", {"aggregations": EVERYTHING}, *of_one),
         ("post", f"{holder}/aggregate"): posts(f"{holder}/aggregate", {"aggregations": EVERYTHING}, *of_one),
         ("get", "/stac/changes"): gets("/stac/changes", *entries),
+        ("get", "/stac/deposits"): gets("/stac/deposits", {}, {"state": "draft"}, {"limit": 1}),
+        **{("get", f"{deposit}{x}"): gets(f"{deposit}{x}") for x in ("", "/validation", "/landing", "/datacite")},
         ("get", "/stac/export"): gets("/stac/export", *files, {"f": "geoparquet", "fields": "id"}),
         ("post", "/stac/export"): posts("/stac/export", *files),
     }
 
 
+STEPS = ("submission", "review", "publication")
 # What is written, not read: those are tried by the tests of writing.
-WRITES = {("post", "/stac/collections"), ("post", "/stac/collections/{collection_id}/items")}
+WRITES = {
+    *(("post", f"/stac/collections{x}") for x in ("", "/{collection_id}/items", "/{collection_id}/withdrawal")),
+    ("post", "/stac/collections/{collection_id}/items/{item_id}/withdrawal"),
+    *(("post", f"/stac/deposits{x}") for x in ("", *(f"/{{deposit_id}}/{y}" for y in STEPS))),
+}
 # What may differ: when things happened, their running numbers, and places in orders.
 VARYING = [
     (re.compile(r'"request_id":\s?"[^"]*"'), '"request_id":""'),

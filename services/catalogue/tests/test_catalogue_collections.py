@@ -12,11 +12,12 @@ from catalogue_loading import collection, item, load
 from psycopg.types.json import Jsonb
 from pypgstac.load import Loader, Methods
 
-ASTRAY = """
+# What is kept beside, by triggers of its own.
+OWN = "'{revision,deprecated,records,deprecated_items,words,concepts}'::text[]"
+ASTRAY = f"""
 select c.id from pgstac.collections c cross join lateral catalogue.entered(c) e
 left join catalogue.finished_collection f on f.id = c.id
-where c.content ->> 'type' = 'Collection' and to_jsonb(e) - '{revision,words,concepts}'::text[]
-    is distinct from to_jsonb(f) - '{revision,words,concepts}'::text[]
+where c.content ->> 'type' = 'Collection' and to_jsonb(e) - {OWN} is distinct from to_jsonb(f) - {OWN}
 union all
 select id from catalogue.finished_collection f
 where f.words <> catalogue.weighed(convert_from(f.body, 'UTF8')::jsonb, f.concepts)

@@ -315,8 +315,8 @@ PROGRAM = """
 import sys, uvicorn
 from pathlib import Path
 from bocage_catalogue.app import create_app
-from bocage_kit.settings import ServiceSettings
-app = create_app(ServiceSettings(home=Path(sys.argv[1]), database=sys.argv[2]))
+from bocage_catalogue.settings import CatalogueSettings
+app = create_app(CatalogueSettings(home=Path(sys.argv[1]), database=sys.argv[2]))
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[3]), log_level="warning")
 """
 

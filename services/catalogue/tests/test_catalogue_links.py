@@ -15,8 +15,8 @@ import pystac
 import pystac_client
 import pytest
 from bocage_catalogue.app import create_app
+from bocage_catalogue.settings import CatalogueSettings
 from bocage_kit.access import declarations, undeclared_routes
-from bocage_kit.settings import ServiceSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate as validate_openapi
@@ -119,7 +119,7 @@ def test_a_body_read_through_one_base_may_be_written_through_another(catalogue: 
 
 
 def test_every_route_says_who_may_call_it(tmp_path: Path) -> None:
-    app = create_app(ServiceSettings(home=tmp_path, database="postgresql://nobody@/none"))
+    app = create_app(CatalogueSettings(home=tmp_path, database="postgresql://nobody@/none"))
     assert undeclared_routes(app) == []
     found = declarations(app)
     assert len(found) > 15

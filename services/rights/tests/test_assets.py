@@ -340,3 +340,18 @@ def wait(condition: Any, seconds: float = 5) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("draft", 201), ("returned", 201), ("submitted", 409), ("published", 409)]
+)
+def test_files_of_a_deposit_come_before_its_review(
+    rights: Rights, researcher: dict[str, Any], state: str, status: int
+) -> None:
+    owned = {ORGANISATION_FIELD: researcher["organisation"]["id"], AUDIENCE_FIELD: "organisation"}
+    name = collection(rights, f"deposit-{state}", **owned, **{"bocage:deposit": state})
+    answer = rights.call("researcher", "PUT", f"/assets/{name}/a/one", content=CONTENT)
+    assert answer.status_code == status, answer.text
+    if status == 409:
+        assert answer.json()["code"] == "deposit-frozen"
+        assert not (rights.settings.store_root / "collections" / name).exists()

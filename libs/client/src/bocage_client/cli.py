@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from bocage_client import (
     cli_account,
     cli_admin,
+    cli_deposits,
     cli_ingest,
     cli_jobs,
     cli_keys,
@@ -57,10 +58,11 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
     cli_transfer.register(app)
     cli_signing.register(app)
     cli_quotas.register(app)
+    app.add_typer(cli_deposits.make_app(help_for_nothing), name="deposit", help="From a draft to a citable record.")
     app.add_typer(
         cli_admin.make_app(help_for_nothing),
         name="admin",
-        help="Organisations, people, keys, licences, credits, limits, recalls, registers, audit.",
+        help="Organisations, people, keys, licences, credits, limits, recalls, registers, audit, deposits, fixity.",
     )
     return app
 

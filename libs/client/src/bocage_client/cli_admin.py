@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import typer
 
-from bocage_client import cli_admin_licences, cli_admin_quotas
+from bocage_client import cli_admin_licences, cli_admin_quotas, cli_deposits
 from bocage_client.cli_admin_audit import audit_list, audit_verify, register_write
+from bocage_client.cli_admin_fixity import fixity
 from bocage_client.cli_context import AsJson, connection, terminal_of
 from bocage_client.errors import JsonObject
 
@@ -67,6 +68,8 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
             part.command(verb)(function)
         app.add_typer(part, name=name, help=help_)
     app.command("register")(register_write)
+    app.command("fixity")(fixity)
+    app.add_typer(cli_deposits.make_review_app(help_for_nothing), name="deposits", help="Deposits to be reviewed.")
     return app
 
 

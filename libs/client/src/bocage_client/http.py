@@ -71,7 +71,7 @@ class Transport:
         `repeatable`: the request may be sent again when its answer was lost; by default when the method says so.
         """
         answer = self._answer(method, path, json, body, headers, params, repeatable, patience)
-        return self._checked(answer, allow)
+        return self.checked(answer, allow)
 
     @contextmanager
     def stream(
@@ -91,7 +91,7 @@ class Transport:
         try:
             if answer.is_error:
                 answer.read()
-                self._checked(answer, frozenset())
+                self.checked(answer, frozenset())
             yield answer
         except httpx.TransportError as error:
             raise Unreachable(self._named(self.url(path)), _reason(error)) from error
@@ -173,12 +173,12 @@ class Transport:
                     continue
                 if answer.is_error:
                     answer.read()
-                    self._checked(answer, frozenset())
+                    self.checked(answer, frozenset())
                 yield answer
                 return
         raise BocageError(Exit.PLATFORM, "too-many-redirects", "The asset's address leads nowhere.")
 
-    def _checked(self, answer: httpx.Response, allow: frozenset[int]) -> httpx.Response:
+    def checked(self, answer: httpx.Response, allow: frozenset[int] = frozenset()) -> httpx.Response:
         if not answer.is_error or answer.status_code in allow:
             return answer
         who = "The platform" if self.owns(str(answer.request.url)) else str(answer.request.url)

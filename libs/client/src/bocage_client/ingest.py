@@ -153,7 +153,7 @@ def _ingest_scene(transport: Transport, scene: Scene, collection: str, more: dic
     hrefs, checksums = {}, {}
     for upload in scene.uploads:
         checksum = upload.sha256()
-        hrefs[upload.asset] = _ensure_uploaded(transport, upload, checksum, collection, scene.id, existing, reporter)
+        hrefs[upload.asset] = ensure_uploaded(transport, upload, checksum, collection, scene.id, existing, reporter)
         checksums[upload.asset] = checksum
     wanted = scene_item.item(scene, collection, hrefs, checksums, more)
     reference = f"{collection}/{scene.id}"
@@ -184,7 +184,7 @@ def _merged(existing: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ensure_uploaded(
+def ensure_uploaded(
     transport: Transport,
     upload: Upload,
     checksum: str,

@@ -6,7 +6,8 @@ import gc
 import logging
 
 from bocage_kit.serve import serve
-from bocage_kit.settings import ServiceSettings
+
+from bocage_catalogue.settings import CatalogueSettings
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     logging.getLogger("stac_fastapi.types.config").setLevel(logging.ERROR)
     from bocage_catalogue.app import create_app
 
-    settings = ServiceSettings()
+    settings = CatalogueSettings()
     app = create_app(settings)
     # A body of a thousand items is a quarter of a million objects: searched for cycles over and over while it is read,
     # together with all modules, it takes twenty times as long.

@@ -15,6 +15,7 @@ from bocage_kit.identity import Identity
 from bocage_catalogue import finished, tallies
 from bocage_catalogue.conditions import Arguments, Search, visible, where
 from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.default_search import left_out, narrowed
 from bocage_catalogue.ordering import FIRST, LAST
 from bocage_catalogue.present import Document
 from bocage_catalogue.refusals import refused
@@ -94,10 +95,11 @@ async def numbers(
     database: Database, identity: Identity, rows: Mapping[str, CollectionRow], search: Search, asked: Wanted
 ) -> Numbers:
     """What the caller may count. Raises Problem 400."""
-    unseen = [name for name, row in rows.items() if not row.visible]
+    hidden, unseen = [name for name, row in rows.items() if not row.visible], left_out(search, rows)
+    search = narrowed(search, rows)
     async with database.reading() as connection:
         if not is_kept(search, asked):
-            return await _counted(connection, identity, unseen, search, asked)
+            return await _counted(connection, identity, hidden, unseen, search, asked)
         counts = await tallies.counts(connection, identity, unseen, search.collections)
         found = _summed(counts, asked)
         months = [month for by_month in counts.values() for month in by_month]
@@ -154,9 +156,14 @@ def _key(name: str, asked: Wanted, arguments: Arguments) -> str:
 
 
 async def _counted(
-    connection: Connection, identity: Identity, unseen: Sequence[str], search: Search, asked: Wanted
+    connection: Connection,
+    identity: Identity,
+    hidden: Sequence[str],
+    unseen: Sequence[str],
+    search: Search,
+    asked: Wanted,
 ) -> Numbers:
-    known = await finished.known_to(connection, identity, unseen, search)
+    known = await finished.known_to(connection, identity, hidden, search)
     arguments = Arguments()
     frequencies = [name for name in asked.names if name not in _SINGLE]
     columns = "".join(f"{_key(name, asked, arguments)} as k{n}, " for n, name in enumerate(frequencies))

@@ -12,7 +12,6 @@ from bocage_kit.database import wait_until_ready
 from bocage_kit.problems import Problem
 from bocage_kit.problems import response as problem_response
 from bocage_kit.service import Fronted, equip
-from bocage_kit.settings import ServiceSettings
 from bocage_kit.store import LocalStore
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -53,12 +52,15 @@ from bocage_catalogue import (
     aggregating,
     changes,
     concept_words,
+    deposit_routes,
     export,
     landing,
+    minting,
     parameters,
     portals,
     queryables,
     vocabulary_pages,
+    withdrawals,
     writing,
 )
 from bocage_catalogue.asking import SearchBody
@@ -74,6 +76,7 @@ from bocage_catalogue.items_request import ItemsRequest
 from bocage_catalogue.openapi import describe
 from bocage_catalogue.queryables import QueryablesClient
 from bocage_catalogue.reading import ReadingClient
+from bocage_catalogue.settings import CatalogueSettings
 from bocage_catalogue.subject_parameters import SubjectExtension
 from bocage_catalogue.tallies import keep_folding
 
@@ -104,7 +107,7 @@ class Api(StacApi):
         return None
 
 
-def create_app(settings: ServiceSettings) -> FastAPI:
+def create_app(settings: CatalogueSettings) -> FastAPI:
     """The catalogue over the database and the store that `settings` name."""
 
     @asynccontextmanager
@@ -142,6 +145,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.include_router(changes.router())
     app.include_router(queryables.router())
     app.include_router(export.router())
+    minter = minting.minter_of(settings.doi_minter)
+    app.include_router(deposit_routes.router(LocalStore(settings.store_root), minter, settings))
     app.add_middleware(Direct)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
@@ -217,6 +222,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
     )
     app.include_router(writing.router(store))
     app.include_router(portals.router(get_model, post_model))
+    app.include_router(withdrawals.router(store))
 
 
 def _add_refusals(app: FastAPI) -> None:

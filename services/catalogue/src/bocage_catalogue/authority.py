@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bocage_kit import deposits
 from bocage_kit.access import Access, caller
 from bocage_kit.audience import AUDIENCE_FIELD, FIELDS, ORGANISATION_FIELD, OWNER_FIELD, SHARED_FIELD
 from bocage_kit.identity import Identity
@@ -140,7 +141,13 @@ def _without(item: Document, properties: frozenset[str], of_assets: frozenset[st
 
 
 def may_write(identity: Identity, collection: Document) -> None:
-    """Raises Problem 403 when the caller, who sees the collection, may not write to it."""
+    """Raises Problem 403 when the caller, who sees the collection, may not write to it; 409 when nobody may now."""
+    may_own(identity, collection)
+    deposits.check_open(collection)
+
+
+def may_own(identity: Identity, collection: Document) -> None:
+    """Raises Problem 403 unless the collection is the caller's to change or to withdraw."""
     if is_service(identity):
         return
     if collection.get(WRITE_SCOPE_FIELD) == "service":
@@ -188,6 +195,10 @@ def _set(document: Document, name: str, value: Any) -> None:
 def own_collection(identity: Identity, new: Document, stored: Document | None) -> None:
     """Set who owns `new`, in place: what is stored stays; what an account creates is its own."""
     free = is_service(identity) or is_administrator(identity)
+    # How far a deposit is, and that nobody else sees it before its publication, is not for those who write it to say.
+    _set(new, deposits.FIELD, (stored or {}).get(deposits.FIELD))
+    if deposits.FIELD in new:
+        _set(new, AUDIENCE_FIELD, (stored or {}).get(AUDIENCE_FIELD))
     for name in (ORGANISATION_FIELD, OWNER_FIELD, WRITE_SCOPE_FIELD):
         if stored is not None and (not free or name not in new):
             _set(new, name, stored.get(name))
@@ -231,6 +242,9 @@ def own_item(identity: Identity, new: Document, stored: Document | None, collect
     if stored is None:
         if not identity.service:
             new.setdefault(OWNER_FIELD, identity.subject)
+        if deposits.FIELD in collection:
+            # Hidden with its collection, and published with it in one step.
+            new.setdefault(AUDIENCE_FIELD, "public")
         for name in FIELDS:
             if name not in new and collection.get(name) is not None:
                 new[name] = collection[name]

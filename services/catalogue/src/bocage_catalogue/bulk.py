@@ -11,7 +11,7 @@ from bocage_kit.audience import visible
 from bocage_kit.problems import Problem
 from fastapi.concurrency import run_in_threadpool
 
-from bocage_catalogue import documents, storing
+from bocage_catalogue import documents, storing, tombstones
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.bodies import Body
 from bocage_catalogue.database import Connection, Database
@@ -67,6 +67,8 @@ class Batch:
     upsert: bool
     nulls: bool
     results: list[Document] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)
+    """Ids that are not used again."""
 
     def names(self) -> list[str]:
         """The ids that are texts, each once."""
@@ -101,6 +103,8 @@ class Batch:
 
     def _before(self, name: Any, known: dict[str, Document]) -> Document | None:
         """What is replaced. Raises Problem 409, 428."""
+        if name in self.withdrawn:
+            raise tombstones.used(str(self.collection["id"]), str(name))
         before = known.get(name) if isinstance(name, str) else None
         if before is None:
             return None
@@ -179,6 +183,7 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
     if holder is None:
         raise Problem(404, "not-found", "The collection does not exist, or you may not see it.")
     known = await known_items(connection, batch)
+    batch.withdrawn = await tombstones.taken(connection, holder.name, batch.names())
     rows, replaced = await run_in_threadpool(batch.accept, holder, known)
     if mode is Mode.ALL and batch.refused():
         raise batch.problem()

@@ -30,13 +30,13 @@ from bocage_catalogue.visibility import VISIBLE, CollectionRow, collections_argu
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
 _SEEN = (
     "select body, revision, count(*) over () as matched from catalogue.finished_collection"  # noqa: S608 - SQL of our own
-    f" where {VISIBLE} order by id limit $6 offset $7"
+    f" where {VISIBLE} order by deprecated, id limit $6 offset $7"
 )
 _ONE = f"select body, revision from catalogue.finished_collection where {VISIBLE} and id = $6"  # noqa: S608 - as above
 # As the compiler of conditions reads items: columns, and what else there is as properties.
 _SEARCHED = """(
     select k.id, k.id as collection, k.revision, k.body, k.audience, k.owner, k.organisation, k.shared, k.datetime,
-        k.end_datetime, k.geometry, k.words, jsonb_build_object('properties', c.content) as content
+        k.end_datetime, k.geometry, k.words, k.deprecated, jsonb_build_object('properties', c.content) as content
     from catalogue.finished_collection k join pgstac.collections c on c.id = k.id
 ) f"""
 _MEMBERS = (
@@ -144,10 +144,12 @@ def _page(search: Search, known: Known, arguments: Arguments) -> str:
         asked = arguments.add(list(search.terms), "text[]")
         condition += f" and f.words @@ any(select catalogue.words_asked(term) from unnest({asked}) term)"  # noqa: S608 - bound
     if search.terms and not search.sortby:
-        order = f"catalogue.worth(f.words, {asked}) desc, f.id"
+        order = f"f.deprecated, catalogue.worth(f.words, {asked}) desc, f.id"
         return _ordered(condition, order, arguments)
     ordered = ordering.keys(search.sortby or (SortKey("id"),), known)
     order = ordering.order(ordered, [key.sql(arguments) for key in ordered], backwards=False, first_has_value=False)
+    if not search.sortby:
+        order = f"f.deprecated, {order}"  # what is out of date comes last
     return _ordered(condition, order, arguments)
 
 
@@ -219,10 +221,8 @@ async def listed(request: Request, given: Mapping[str, Any], about: tuple[Subjec
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:
         links.append(link("previous", with_query(request, here, offset=str(max(0, offset - limit))), method="GET"))
-    about = {"links": links, "numberMatched": matched, "numberReturned": len(shown)}
-    body = b"".join(
-        (b'{"collections":[', b",".join(shown), b"],", orjson.dumps(about, option=orjson.OPT_SORT_KEYS)[1:])
-    )
+    told = {"links": links, "numberMatched": matched, "numberReturned": len(shown)}
+    body = b"".join((b'{"collections":[', b",".join(shown), b"],", orjson.dumps(told, option=orjson.OPT_SORT_KEYS)[1:]))
     return Response(body, headers={"Content-Language": tongue, "Link": link_header(links)}, media_type=JSON)
 
 

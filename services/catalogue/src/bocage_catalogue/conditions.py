@@ -75,6 +75,10 @@ class Search:
     named: tuple[str, ...] = ()
     # Geometries are related the slow way, which fails on none: after a statement failed on one.
     careful: bool = False
+    # `collections` follows from what they are about: nobody named them.
+    implied: bool = False
+    # Without items that are out of date.
+    current: bool = False
     # How long what is looked for lasts at most, as far as that is known.
     longest: timedelta | None = field(default=None, repr=False, compare=False)
 
@@ -153,6 +157,9 @@ def _clauses(search: Search, known: Known, arguments: Arguments) -> Iterator[Cla
         if search.named:
             sql = f"({sql}) or f.collection = any({arguments.add(list(search.named), 'text[]')})"
         yield Clause("q", "q", sql)
+    if search.current:
+        out_of_date = "select from catalogue.deprecated_item d where d.collection = f.collection and d.id = f.id"
+        yield Clause("deprecated", "", f"not exists ({out_of_date})")
     compiler = cql2_sql.Compiler(known, arguments)
     for part in search.conditions:
         for one in _parts(part.at, part.node):

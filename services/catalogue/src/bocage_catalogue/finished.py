@@ -16,6 +16,7 @@ from bocage_catalogue import counting, frequent, holders, ordering, places, regi
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.database import Connection, Database, UnrelatedError
+from bocage_catalogue.default_search import left_out, names_something, narrowed
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.frequent import COLUMNS
 from bocage_catalogue.holders import Holding
@@ -187,6 +188,8 @@ async def frequent_page(
             holding = await holding_of(database, identity)
             if within is not None and not holding.sees(within):
                 raise not_found(f"Collection {within}")
+        if holding.outdated and not names_something(search):
+            return None
         values = frequent.values(form, identity, holding, search, most + 1, place)
         if values is None:
             return None
@@ -273,11 +276,13 @@ async def _page(
     *,
     explain: bool = False,
 ) -> Page:
-    rows, unseen = holding.rows, holding.unseen
+    rows = holding.rows
+    hidden, unseen = holding.unseen, left_out(search, rows)
+    search = narrowed(search, rows)
     among = rows.keys() if search.collections is None else search.collections
     search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
     async with database.reading() as connection:
-        known = await known_to(connection, identity, unseen, search)
+        known = await known_to(connection, identity, hidden, search)
         asked = _fingerprint(identity, search)
         if token is None:
             place, keys = None, ordering.keys(search.sortby, known)

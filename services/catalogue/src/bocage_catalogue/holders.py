@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from bocage_catalogue.database import Connection
 
 # Differs between any two states of the collections: a revision is never given twice.
-EDITION = "bit_xor(hashint8extended(revision, coalesce(extract(epoch from longest), 0)::bigint))"
+EDITION = (
+    "bit_xor(hashint8extended(revision, 2 * coalesce(extract(epoch from longest), 0)::bigint + deprecated_items::int))"
+)
 _SQL = (
-    f"select id, title, revision, rights, longest, {VISIBLE} as visible, {EDITION} over () as edition"  # noqa: S608 - SQL of our own
+    "select id, title, revision, rights, longest, deprecated or records as apart, deprecated_items,"  # noqa: S608
+    f" {VISIBLE} as visible, {EDITION} over () as edition"
     " from catalogue.finished_collection order by id"
 )
 # Of so many collections altogether, over all callers.
@@ -44,6 +47,16 @@ class Holding:
         """Those that are hidden from the caller."""
         return [name for name, row in self.rows.items() if not row.visible]
 
+    @cached_property
+    def left_out(self) -> list[str]:
+        """Those whose items a search does not find that names nothing."""
+        return [name for name, row in self.rows.items() if not row.visible or row.apart]
+
+    @cached_property
+    def outdated(self) -> bool:
+        """Whether some have items that are out of date."""
+        return any(row.deprecated_items for row in self.rows.values())
+
     def sees(self, collection: str) -> bool:
         row = self.rows.get(collection)
         return row is not None and row.visible
@@ -54,7 +67,13 @@ async def asked(connection: Connection, identity: Identity) -> Holding:
     rows = await connection.fetch(_SQL, *collections_arguments(identity))
     made = {
         row["id"]: CollectionRow(
-            row["title"], row["rights"], row["visible"], row["revision"], row["longest"] or timedelta(0)
+            row["title"],
+            row["rights"],
+            row["visible"],
+            row["revision"],
+            row["longest"] or timedelta(0),
+            row["apart"],
+            row["deprecated_items"],
         )
         for row in rows
     }

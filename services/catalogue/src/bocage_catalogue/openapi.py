@@ -8,6 +8,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from bocage_catalogue import deposit_openapi
+
 Document = dict[str, Any]
 
 _VERBS = ("get", "put", "post", "delete", "patch")
@@ -236,6 +238,7 @@ _SCHEMAS: Document = {
             "links": _LINKS,
         },
     },
+    **deposit_openapi.SCHEMAS,
 }
 # What succeeds, by verb and path: the type of the answer and its schema.
 _COLLECTION, _ITEM = "/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"
@@ -267,6 +270,7 @@ _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("get", f"{_PORTAL}/collections"): (_JSON, "StacCollections"),
     ("get", f"{_PORTAL}/collections/{{collection_id}}"): (_JSON, "StacCollection"),
     **{(verb, f"{_PORTAL}/search"): (_GEOJSON, "StacItemCollection") for verb in ("get", "post")},
+    **deposit_openapi.ANSWERS,
 }  # fmt: skip
 _LANGUAGE: Document = {
     "name": "language",
@@ -335,6 +339,9 @@ def _responses(verb: str, path: str, declared: Document) -> Document:
         made[status] = _problem(status)
     if (verb, path) == ("post", f"{_COLLECTION}/items"):
         made |= _WRITTEN
+    if path == deposit_openapi.LANDING:
+        made[200] = {"description": "As Accept says", "content": deposit_openapi.LANDING_CONTENT}
+        made[410]["content"]["text/html"] = {"schema": {"type": "string"}}
     if verb == "get" and path in _TAGGED:
         made[304] = {"description": _STATUSES[304]}
     return {str(status): made[status] for status in sorted(made)}
@@ -352,9 +359,14 @@ def _mended_parameters(operation: Document) -> None:
 
 
 def _failures(verb: str, path: str) -> Iterable[int]:
-    writes = verb != "get" and "/collections" in path and not path.endswith("/aggregate")
-    if path == "/stac/changes":
+    stored = "/collections" in path or "/deposits" in path
+    writes = verb != "get" and stored and not path.endswith("/aggregate")
+    if path == "/stac/changes" or (verb == "get" and path in _TAGGED):
         return (*_ALWAYS, 410)
+    if verb == "get" and "/deposits/" in path:
+        return (*_ALWAYS, 409, *((410,) if path == deposit_openapi.LANDING else ()))
+    if path.endswith("/withdrawal"):
+        return (*_ALWAYS, 409, 410, 412, *_OF_BODIES)
     always = (*_ALWAYS, 406) if path == "/stac/export" else _ALWAYS
     return (*always, *(_OF_BODIES if verb in ("post", "put", "patch") else ()), *(_OF_WRITES if writes else ()))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import attr
+from bocage_kit.access import caller
+from bocage_kit.problems import Problem
 from fastapi import Request
 from stac_fastapi.pgstac.core import CoreCrudClient
 from stac_fastapi.pgstac.types.search import PgstacSearch
 
-from bocage_catalogue import collection_search, landing, searching
-from bocage_catalogue.answers import answer
+from bocage_catalogue import collection_search, landing, searching, tombstones
+from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.conformance import CLASSES
 
 
@@ -34,7 +36,11 @@ class ReadingClient(CoreCrudClient):
         return await collection_search.all_collections(request, **kwargs)
 
     async def get_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
-        return await collection_search.one_collection(request, collection_id)
+        try:
+            return await collection_search.one_collection(request, collection_id)
+        except Problem:
+            await tombstones.check_missing(database_of(request), caller(request), collection_id)
+            raise
 
     async def item_collection(self, collection_id: str, request: Request, **kwargs: Any) -> Any:  # type: ignore[override]
         return await searching.items_of(request, collection_id, **kwargs)

@@ -10,7 +10,7 @@ from bocage_kit.problems import not_found
 from fastapi import Request
 from fastapi.responses import Response
 
-from bocage_catalogue import fields, finished, language, subjects
+from bocage_catalogue import fields, finished, language, subjects, tombstones
 from bocage_catalogue.answers import database_of, link_header
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.attending import ClientLeft, attended
@@ -71,10 +71,11 @@ async def found_items(
 
 
 async def one_item(request: Request, collection_id: str, item_id: str) -> Response:
-    """One item, if the caller sees it. Raises Problem 404."""
+    """One item, if the caller sees it. Raises Problem 404, 410."""
     identity, database = caller(request), database_of(request)
     found = await finished.item_row(database, identity, collection_id, item_id)
     if found is None:
+        await tombstones.check_missing(database, identity, collection_id, item_id)
         raise not_found(f"Item {collection_id}/{item_id}")
     row, holder = found
     text = Layout(identity, {collection_id: holder}, language.of(request)).text(row)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 import orjson
+from bocage_kit import deposits
 from hydraters import dehydrate
 
 from bocage_catalogue import documents, wkb
@@ -21,8 +22,10 @@ from bocage_catalogue.database import Connection, Contended, Database, attempts,
 from bocage_catalogue.present import Document
 
 _T = TypeVar("_T")
+Write = Callable[["Connection"], Awaitable[None]]
 _HOLDER = """
-select c.key, c.partition_trunc is not null as by_time, b.base_item, b.base_item_id
+select c.id, c.content ->> 'bocage:deposit' as deposit, c.key, c.partition_trunc is not null as by_time,
+    b.base_item, b.base_item_id
 from pgstac.collections c cross join lateral pgstac.current_base_item(c.id) b where c.id = $1
 """
 _LOCK = "select id from pgstac.items where collection = $1 and id = any($2) order by id for update"
@@ -76,11 +79,13 @@ class StoredItem:
 
 
 async def holder_of(connection: Connection, collection: str) -> Holder | None:
-    """How items of `collection` are stored now."""
+    """How items of `collection` are stored now. Raises Problem 409 when they stay as they are."""
     found = await connection.fetch(_HOLDER, collection)
     if not found:
         return None
     row = found[0]
+    if row["deposit"] is not None:
+        deposits.check_open({"id": row["id"], deposits.FIELD: row["deposit"]})
     table = f'pgstac."_items_{int(row["key"])}"'
     return Holder(collection, table, row["by_time"], row["base_item"] or {}, row["base_item_id"])
 

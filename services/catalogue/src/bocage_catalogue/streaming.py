@@ -12,6 +12,7 @@ from bocage_kit.identity import Identity
 from bocage_catalogue import ordering
 from bocage_catalogue.conditions import Arguments, Search, visible, where
 from bocage_catalogue.database import Connection, Database
+from bocage_catalogue.default_search import left_out, narrowed
 from bocage_catalogue.finished import known_to
 from bocage_catalogue.layout import Row
 from bocage_catalogue.visibility import CollectionRow
@@ -52,10 +53,10 @@ async def selected(
     most: int | None = None,
 ) -> Selection:
     """What a search finds for its caller, at most so many. Raises Problem 400."""
-    unseen = [name for name, row in rows.items() if not row.visible]
-    search = replace(search, careful=True)  # what has begun to be sent can't be asked for again
+    hidden, unseen = [name for name, row in rows.items() if not row.visible], left_out(search, rows)
+    search = replace(narrowed(search, rows), careful=True)  # what has begun to be sent can't be asked for again
     async with passing(connection):
-        known = await known_to(connection, identity, unseen, search)
+        known = await known_to(connection, identity, hidden, search)
     arguments = Arguments()
     seen, condition = visible(identity, unseen, arguments), where(search, known, arguments)
     keys = ordering.keys(search.sortby, known)

@@ -126,6 +126,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
         search,
         about=(),
         collections=_within(search, seen),
+        implied=bool(search.about) and search.collections is None,
         conditions=tuple(
             replace(part, node=_rewritten(part.node, part.at, seen)) if mentioned else part
             for part, mentioned in zip(search.conditions, parts, strict=True)

@@ -28,6 +28,10 @@ class CollectionRow:
     revision: int = 0
     longest: timedelta = timedelta(0)
     """An item of it lasts so long at most."""
+    apart: bool = False
+    """It is out of date or holds records: a search that names nothing leaves it out."""
+    deprecated_items: bool = False
+    """It has, or had, items that are out of date."""
 
 
 def collections_arguments(identity: Identity) -> tuple[bool, str | None, str | None, list[str], list[str]]:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing
+from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing, tombstones
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.bodies import Body
@@ -184,6 +184,7 @@ class Writer:
                 "select 1 from catalogue.finished_item where collection = $1 and id = $2", collection_id, name
             ):
                 raise bulk.exists(collection_id, name)
+            await tombstones.check_free(connection, collection_id, name)
             await storing.copy_in(connection, holder, [storing.as_stored(holder, made)])
             await storing.check_single(connection, holder, [name])
             return await _item_answer(connection, request, collection, name, 201, Location=own)
@@ -206,6 +207,7 @@ class Writer:
         collection = await _writable(database, identity, collection_id)
 
         async def write(connection: Connection) -> None:
+            await _holder(connection, collection_id)
             _, revision = await _seen_item(connection, identity, collection_id, item_id)
             etags.check_match(request, revision, required=_required(collection))
             await connection.execute(
@@ -225,6 +227,7 @@ class Writer:
         async def write(connection: Connection) -> Response:
             if await connection.fetchval("select 1 from pgstac.collections where id = $1", name):
                 raise Problem(409, "exists", f"Collection {name} exists already.")
+            await tombstones.check_free(connection, name)
             await connection.execute("select pgstac.create_collection($1)", made)
             own = stac(identity.public_base, "collections", name)
             return await _collection_answer(connection, request, made, 201, Location=own)
@@ -250,6 +253,7 @@ class Writer:
             stored, revision = await _held_collection(connection, collection_id)
             authority.may_write(identity, stored)
             etags.check_match(request, revision, required=_required(stored))
+            await connection.execute("select set_config('bocage.actor', $1, true)", identity.subject)
             await connection.execute("select pgstac.delete_collection($1)", collection_id)
 
         await storing.transaction(database, collection_id, write, alone=True)

@@ -39,6 +39,7 @@ from bocage_rights.routes import (
     audit,
     credits,
     derivation,
+    fixity,
     identity,
     licence_registry,
     licences,
@@ -125,7 +126,7 @@ def create_app(settings: RightsSettings) -> FastAPI:
         registers,
     ):
         app.include_router(module.router)
-    for module in (signing, sas, shares, derivation, licence_registry, recalls):
+    for module in (signing, sas, shares, derivation, licence_registry, recalls, fixity):
         app.include_router(module.router)
     app.include_router(audit.peers)
     app.add_middleware(ActorMiddleware)  # before `equip`, so that it runs within: the identity is verified by then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bocage_kit import deposits
 from bocage_kit.identity import Identity, Level
 from bocage_kit.licences import Condition, Decision, decide, licences_of, refusal
 from bocage_kit.problems import Problem, not_found
@@ -103,6 +104,7 @@ def writable(found: Found | None, caller: Identity, collection: str, item: str) 
     if found is None or not Found(found.collection, None).seen_by(caller):
         raise not_found(f"The collection {collection}")
     _check_writable(found, caller)
+    deposits.check_open(found.collection)
     if not found.seen_by(caller):
         raise not_found(f"The item {collection}/{item}")
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "c0009"
-down_revision = "c0007"
+down_revision = "c0008"
 branch_labels = None
 depends_on = None
 
