@@ -20,6 +20,8 @@ import httpx
 import psutil
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # `gateway_wire`; last, since others have a `conftest` of their own
+
 SERVICES = ("catalogue", "tiles", "processing", "rights")
 
 
