@@ -20,6 +20,8 @@ import httpx
 import psutil
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # `gateway_wire`; last, since others have a `conftest` of their own
+
 SERVICES = ("catalogue", "tiles", "processing", "rights")
 
 
@@ -64,7 +66,7 @@ class Platform:
                 return self.direct(service).get("/healthz").status_code < 600
             return False
 
-        wait_until(answers)
+        wait_until(answers, 60)
 
     def stop(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -90,7 +92,7 @@ class Platform:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_until(listens)
+        wait_until(listens, 60)
 
     def direct(self, service: str) -> httpx.Client:
         """A client of the service itself, past the gateway."""
@@ -155,7 +157,7 @@ def platform() -> Iterator[Platform]:
         BOCAGE_RESTART_PATIENCE="2",
         BOCAGE_ALLOWED_HOSTS="data.example.org",
     ) as made:
-        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        wait_until(lambda: made.control("rights")["listeners"] == 1, 60)
         yield made
 
 
@@ -163,7 +165,7 @@ def platform() -> Iterator[Platform]:
 def own_platform() -> Iterator[Platform]:
     """Everything up, for a test that breaks it."""
     with running(BOCAGE_UPSTREAM_SECONDS="5", BOCAGE_RESTART_PATIENCE="2") as made:
-        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        wait_until(lambda: made.control("rights")["listeners"] == 1, 60)
         yield made
 
 
@@ -177,7 +179,7 @@ def client(platform: Platform) -> Iterator[httpx.Client]:
 def platform_with_issuer() -> Iterator[Platform]:
     """A gateway that takes bearer tokens; nothing answers at the issuer's address."""
     with running(BOCAGE_OIDC_ISSUERS="http://127.0.0.1:9") as made:
-        wait_until(lambda: made.control("rights")["listeners"] == 1)
+        wait_until(lambda: made.control("rights")["listeners"] == 1, 60)
         yield made
 
 
