@@ -105,7 +105,7 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, readers: int = 10, ready: int = 6, writers: int = 5) -> AsyncIterator[Database]:
+    async def open(cls, url: str, *, readers: int = 10, ready: int = 10, writers: int = 5) -> AsyncIterator[Database]:
         common = {"search_path": "pgstac,public", "application_name": "bocage_catalogue", "jit": "off"}
         reading = {
             **common,

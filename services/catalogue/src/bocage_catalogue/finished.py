@@ -173,8 +173,8 @@ async def frequent_page(
     """The same of the most frequent searches; None of all others, and when there is more to look at than is quick."""
     place, asked = None, ""
     keys: tuple[Key, ...] = frequent.KEYS
-    if most >= _PIECE or search.sortby or search.conditions:
-        return None
+    if most >= _PIECE or frequent.form(search, None) is None:
+        return None  # before its token is read by the order that all of them have
     if token is not None:
         asked = _fingerprint(identity, search)
         place, keys = places.place(token, (), Known(), asked)

@@ -72,8 +72,8 @@ class Form:
 def form(search: Search, place: Place | None) -> Form | None:
     """The form of a search, if it has one of these."""
     bbox = search.bbox
-    if search.ids is not None or search.intersects is not None or search.conditions or search.terms or search.sortby:
-        return None
+    if search != Search(collections=search.collections, bbox=bbox, period=search.period):
+        return None  # whatever else may be asked for, now or later
     if search.collections is not None and len(search.collections) != 1:
         return None
     if bbox is not None and not (bbox[0] < bbox[2] and bbox[1] < bbox[3]):

@@ -31,18 +31,18 @@ async def found_items(
 ) -> Response:
     """Search, and lay out the feature collection with its paging links. Raises Problem 404 where `within` is hidden."""
     identity, database = caller(request), database_of(request)
-    search = await subjects.resolved(database, identity, search)
-    found = None
-    if not look.explain:
-        found = await finished.frequent_page(database, identity, search, look.limit, look.token, within)
-    if found is None:
-        try:
-            async with attended(request), database.turns.taken(identity.subject):
+    try:
+        async with attended(request), database.turns.taken(identity.subject):
+            search = await subjects.resolved(database, identity, search)
+            found = None
+            if not look.explain:
+                found = await finished.frequent_page(database, identity, search, look.limit, look.token, within)
+            if found is None:
                 found = await finished.page(
                     database, identity, search, look.limit, look.token, explain=look.explain, within=within
                 )
-        except ClientLeft:
-            return Response(status_code=499)  # which nobody reads
+    except ClientLeft:
+        return Response(status_code=499)  # which nobody reads
     links = [link("root", stac(identity.public_base)), link("self", with_query(request, here), GEOJSON)]
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
