@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -73,7 +73,7 @@ class Card:
 
 def command(
     output: Annotated[Path, typer.Option(help="A picture, or a page where it ends in .html.")] = Path("samples.png"),
-    language: Annotated[str, typer.Option(help="Of the legends: en or fr.")] = "en",
+    language: Annotated[Literal["en", "fr"], typer.Option(help="Of titles and legends.")] = "en",
     env_file: Annotated[Path, typer.Option(help="Where `make up` wrote the keys.")] = Path(".bocage/demo.env"),
 ) -> None:
     """Draw every synthetic sample in each of its styles, with its legend, on one sheet; exit code 1 if any failed."""
@@ -101,7 +101,7 @@ def command(
 def make_sheet(accounts: Accounts, output: Path, language: str, say: Say) -> list[Card]:
     """Draw all and write the sheet (`.html`, else PNG). The cards that failed. Raises NoSamples and BocageError."""
     with connect(accounts.url, accounts.researcher) as client:
-        wanted = list(_wanted(client))
+        wanted = list(_wanted(client, language))
         if not wanted:
             raise NoSamples("There are no synthetic samples with styles. Load them first: make demo.")
         say(f"{len(wanted)} pictures of {len({(each.collection, each.item) for each in wanted})} samples …")
@@ -116,15 +116,17 @@ def make_sheet(accounts: Accounts, output: Path, language: str, say: Say) -> lis
     return [card for card in cards if card.fault is not None]
 
 
-def _wanted(client: Client) -> Iterator[Wanted]:
+def _wanted(client: Client, language: str) -> Iterator[Wanted]:
     styles = {
         collection["id"]: collection["renders"]
         for collection in _pages(client, "GET", "/stac/collections", {"limit": 100}, "collections")
         if collection.get("renders")
     }
+    spoken = {"Accept-Language": language}
     question = {"filter-lang": "cql2-json", "filter": _SAMPLES, "limit": 100}
     items = sorted(
-        _pages(client, "POST", "/stac/search", question, "features"), key=lambda item: (item["collection"], item["id"])
+        _pages(client, "POST", "/stac/search", question, "features", spoken),
+        key=lambda item: (item["collection"], item["id"]),
     )
     for item in items:
         for style in sorted(item.get("renders") or styles.get(item["collection"]) or {}):
@@ -132,11 +134,18 @@ def _wanted(client: Client) -> Iterator[Wanted]:
             yield Wanted(item["collection"], item["id"], title, style)
 
 
-def _pages(client: Client, method: str, path: str, question: Mapping[str, Any], member: str) -> Iterator[Any]:
+def _pages(
+    client: Client,
+    method: str,
+    path: str,
+    question: Mapping[str, Any],
+    member: str,
+    headers: Mapping[str, str] | None = None,
+) -> Iterator[Any]:
     """All there is, page after page, as the links say."""
     options: dict[str, Any] = {"params": question} if method == "GET" else {"json": question}
     while True:
-        page = client.transport.send(method, path, repeatable=True, **options).json()
+        page = client.transport.send(method, path, repeatable=True, headers=headers, **options).json()
         yield from page[member]
         following = next((link for link in page["links"] if link["rel"] == "next"), None)
         if following is None:
@@ -222,7 +231,7 @@ def _written(
     lines = list(wrapped(text, size, room, most=6, bold=bold))
     made = np.full((len(lines) * (size + 4) + 2, room, 3), 255, np.uint8)
     for number, line in enumerate(lines, 1):
-        lettering.write(made, line, (0, number * (size + 4) - 3), size, colour, bold=bold)
+        lettering.write(made, line, (2, number * (size + 4) - 3), size, colour, bold=bold)
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,9 @@ def names() -> list[str]:
     return sorted([RELIEF, *library.list()])
 
 
+@lru_cache(256)
 def ramp(name: str) -> Ramp | None:
-    """The ramp of that name, or None."""
+    """The ramp of that name, or None; not to be changed."""
     if name == RELIEF:
         return relief()
     try:
