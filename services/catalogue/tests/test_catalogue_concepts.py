@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bocage_catalogue.concepts import close, show, stored
+from bocage_catalogue.subjects import about, mentions, rewritten
 from bocage_kit.problems import Problem
 from bocage_theia.vocabulary import vocabulary
 from hypothesis import given
@@ -56,6 +57,39 @@ def test_nothing_that_was_loaded_makes_showing_fail(themes_: Any) -> None:
         stored(holder, BASES[0])
     except Problem as problem:
         assert problem.status == 400
+
+
+CONDITIONS = st.recursive(
+    st.sampled_from(["albedo", "toulouse", "nonsense", 3, None, True, ["albedo"], [], {"property": "variable"}])
+    | st.sampled_from([{"property": "cds"}, {"property": ["cds"]}, {"property": "gsd"}]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.fixed_dictionaries(
+            {
+                "op": st.sampled_from(
+                    ["and", "not", "OR", "=", "<>", "in", "a_contains", "a_containedBy", "isNull", "x", 1]
+                ),
+                "args": inner | st.lists(inner, max_size=3),
+            }
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(CONDITIONS)
+def test_whatever_a_condition_is_it_is_rewritten_or_refused(node: Any) -> None:
+    seen = [
+        about("a", ["variables/albedo", "cds/toulouse"]),
+        about("b", ["variables/gone", "elsewhere/x"]),
+        about("c", []),
+    ]
+    try:
+        made = rewritten(node, "filter", seen)
+    except Problem as problem:
+        assert problem.status == 400
+        return
+    assert not mentions(made)
 
 
 @given(st.sampled_from(IDS), st.integers(0, 30))

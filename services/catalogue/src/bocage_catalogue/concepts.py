@@ -52,11 +52,11 @@ def close(scheme: Scheme, written: str) -> list[str]:
     return list(dict.fromkeys(names[name] for name in found))[:3]
 
 
-def unknown(at: str, scheme: Scheme, written: str, base: str | None = None) -> Problem:
+def unknown(at: str, scheme: Scheme, written: str) -> Problem:
     """The refusal of an id that a scheme does not hold."""
     suggestions = close(scheme, written)
-    listed = f"/stac/vocabulary/{scheme.id}" if base is None else scheme_url(base, scheme.id)
-    meant = f"Did you mean {' or '.join(suggestions)}?" if suggestions else f"{listed} lists what there is."
+    listed = f"/stac/vocabulary/{scheme.id} lists what there is."
+    meant = f"Did you mean {' or '.join(suggestions)}?" if suggestions else listed
     return Problem(
         400, "unknown-concept", f"{at}: the vocabulary has no {written[:60]!r} in {scheme.id}. {meant}",
         at=at, scheme=scheme.id, concept=written[:60], suggestions=suggestions,

@@ -97,7 +97,7 @@ def known(name: str, value: Any, at: str) -> str:
     return value
 
 
-def _mentions(node: Any) -> bool:
+def mentions(node: Any) -> bool:
     """Whether a condition asks for one of the filters by its plain name; `properties.variable` is an item's own."""
     waiting = [node]
     while waiting:
@@ -116,7 +116,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
 
     With `words`, free text finds the items of collections whose concepts it names.
     """
-    parts = [_mentions(part.node) for part in search.conditions]
+    parts = [mentions(part.node) for part in search.conditions]
     terms = list(search.terms) if words else []
     if not (search.about or terms or any(parts)):
         return search
@@ -128,7 +128,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
         collections=_within(search, seen),
         implied=bool(search.about) and search.collections is None,
         conditions=tuple(
-            replace(part, node=_rewritten(part.node, part.at, seen)) if mentioned else part
+            replace(part, node=rewritten(part.node, part.at, seen)) if mentioned else part
             for part, mentioned in zip(search.conditions, parts, strict=True)
         ),
         named=tuple(row["id"] for row in rows if row["named"]),
@@ -169,13 +169,15 @@ def _within(search: Search, seen: Iterable[About]) -> tuple[str, ...] | None:
 Test = Callable[[About], bool]
 
 
-def _rewritten(node: Any, at: str, seen: list[About]) -> Any:
+def rewritten(node: Any, at: str, seen: list[About]) -> Any:
     """A condition with what it asks of subjects as sets of collections. Raises Problem 400."""
-    if not _mentions(node):
+    if not mentions(node):
         return node
+    if not isinstance(node, dict):
+        raise _cannot(at)
     operator, arguments = node.get("op"), node.get("args")
     if isinstance(arguments, list) and str(operator).lower() in ("and", "or", "not"):
-        return {**node, "args": [_rewritten(one, f"{at}.args[{n}]", seen) for n, one in enumerate(arguments)]}
+        return {**node, "args": [rewritten(one, f"{at}.args[{n}]", seen) for n, one in enumerate(arguments)]}
     test = _test(str(operator).lower(), arguments, at)
     names = [one.collection for one in seen if test(one)]
     # A list in CQL2 is never empty, and no collection has an empty name.
