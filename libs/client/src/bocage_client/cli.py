@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from bocage_client import (
     cli_account,
     cli_admin,
+    cli_harvest,
     cli_ingest,
     cli_jobs,
     cli_keys,
@@ -55,6 +56,7 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
     cli_jobs.register(app)
     cli_ingest.register(app)
     cli_transfer.register(app)
+    cli_harvest.register(app)
     cli_signing.register(app)
     cli_quotas.register(app)
     app.add_typer(
