@@ -255,7 +255,7 @@ class _Run:
             if len(batch) >= _STATIC_BATCH:
                 flush()
         flush()
-        for name, made in targets.items():
+        for made in targets.values():
             if made is not None and made[1] not in refused:
                 state = states.get(made[1], Progress(self._since, None, 0, None, self._at, done=True))
                 self._ended(made[1], state, whole=not broken)

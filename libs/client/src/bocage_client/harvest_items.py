@@ -23,6 +23,7 @@ from bocage_client.harvest_normalising import (
     put,
     run,
 )
+from bocage_client.harvest_stereo import stereo
 
 Made = tuple[JsonObject, Sequence[Change]]
 
@@ -57,7 +58,7 @@ def rules(kind: Kind) -> list[Rule]:
     dated: dict[Kind, Rule] = {Kind.GEODES: acquired_not_published, Kind.HYDROWEB: acquired_not_ingested}
     return [
         harvest_structure.version, item_members, harvest_structure.identity, geometry, instrument, lists, numbers,
-        grid_code, doi, projected_box, radar_of_optical, orbit_state, timeliness, moments,
+        grid_code, doi, projected_box, radar_of_optical, stereo, orbit_state, timeliness, moments,
         *([dated[kind]] if kind in dated else []), time, box, item_licence, harvest_structure.assets,
         harvest_structure.links, harvest_extensions.rule(strict=kind is Kind.GEODES),
     ]  # fmt: skip

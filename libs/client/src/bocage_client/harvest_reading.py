@@ -20,6 +20,7 @@ from bocage_client.harvest_dialects import (
     following,
     next_collections,
     page_of,
+    recognised,
 )
 from bocage_client.harvest_http import Asked, Courier, SourceFault
 from bocage_client.harvest_normalising import Kind
@@ -63,8 +64,10 @@ def opened(courier: Courier, url: str, kind: Kind | None) -> Source:
     relations = {x.get("rel") for x in found.get("links") or () if isinstance(x, dict)}
     if found.get("conformsTo") or relations & {"search", "data"} or kind in (Kind.GEODES, Kind.HYDROWEB):
         return Source(api_of(found, base, kind), only)
-    if found.get("type") in ("Catalog", "Collection") and one is None:
+    if found.get("type") in ("Catalog", "Collection") and relations & {"child", "item"} and one is None:
         return Source(Static(url, found, kind or Kind.STAC))
+    if (said := recognised(found)) in (Kind.GEODES, Kind.HYDROWEB) and kind is None:
+        return Source(api_of(found, base, said), only)
     if found.get("type") in ("Feature", "FeatureCollection"):
         raise InputError("not-a-catalogue", f"{base} holds items, but no catalogue: bocage load takes them.")
     return Source(_without_landing(courier, base, kind, None), only)

@@ -10,7 +10,8 @@ from typing import Any
 from bocage_client.errors import Exit, JsonObject
 from bocage_client.harvest_normalising import Change
 
-_EXAMPLES = 5
+# Examples of a rule in the document, and of these on a terminal.
+_EXAMPLES, _SHOWN = 100, 5
 _KEPT = 100
 _COUNTS = ("new", "changed", "unchanged", "older", "outside", "skipped", "before", "gone", "pruned")
 _TOLD = {
@@ -56,6 +57,11 @@ class OfCollection:
     since: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
     gone: list[str] = field(default_factory=list)
+
+    @property
+    def quiet(self) -> bool:
+        busy = sum(n for name, n in self.counts.items() if name not in ("unchanged", "older", "outside"))
+        return self.complete and self.record == "unchanged" and not busy
 
     def document(self) -> JsonObject:
         made: JsonObject = {"record": self.record, "complete": self.complete, "items": _counted(self.counts)}
@@ -134,9 +140,13 @@ class Report:
     def lines(self) -> list[str]:
         would = " (nothing was written: --dry-run)" if self.dry_run else ""
         made = [f"{self.source} ({self.kind}){would}", f"Items: {_sentence(self.items)}."]
+        quiet = [x for x in self.collections.values() if x.quiet]
         for name, own in self.collections.items():
-            end = "" if own.complete else " Not read to its end."
-            made.append(f"  {name}: record {own.record}; {_sentence(own.counts)}.{end}")
+            if not own.quiet:
+                end = "" if own.complete else " Not read to its end."
+                made.append(f"  {name}: record {own.record}; {_sentence(own.counts)}.{end}")
+        if quiet:
+            made.append(f"  {len(quiet):,} more collections, of which nothing changed.")
         if self.normalised:
             made.append("Normalised: " + ", ".join(f"{rule} {n:,}" for rule, n in self.normalised.most_common()) + ".")
         made += _reasons("Look at", self.flagged) + _reasons("Skipped", self.skipped)
@@ -153,5 +163,5 @@ def _reasons(title: str, reasons: dict[str, Any]) -> list[str]:
     made = []
     for rule, reason in sorted(reasons.items()):
         made.append(f"{title}: {rule}, {reason.count:,}:")
-        made += [f"  {x.where}: {x.detail}" for x in reason.examples]
+        made += [f"  {x.where}: {x.detail}" for x in reason.examples[:_SHOWN]]
     return made
