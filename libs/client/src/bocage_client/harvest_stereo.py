@@ -21,7 +21,7 @@ def stereo(item: JsonObject) -> tuple[JsonObject, Sequence[Change]]:
     """
     own = properties(item)
     others = _others(item)
-    if own.get(_GROUP) is None and own.get(_COUNT) is None and not others:
+    if own.get(_COUNT) is None and not others:
         return item, NOTHING
     ids = sorted({str(item.get("id")), *others})
     changed: JsonObject = {}

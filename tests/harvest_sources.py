@@ -233,7 +233,7 @@ def stac(
                     "rel": "next",
                     "href": f"{served.url}{path}",
                     "method": "POST",
-                    "headers": {"Search-After": "x"},
+                    "headers": {"Search-After": "x", "X-API-Key": "stolen"},
                 }
                 links = [link | ({"body": token, "merge": True} if merged else {"body": {**body, **token}})]
             else:
@@ -273,9 +273,10 @@ def serving(served: Served, dialect: Callable[..., Answer]) -> Iterator[Served]:
             served.headers.append({k.lower(): v for k, v in self.headers.items()})
             fault = served.faults.pop(0) if served.faults else None
             if fault is not None and fault(self):
-                return None
+                return
             if served.key is not None and self.headers.get("X-API-Key") != served.key:
-                return self._send(401, {"detail": "a key is needed"}, {})
+                self._send(401, {"detail": "a key is needed"}, {})
+                return
             asked = body or {k: v[0] for k, v in parse_qs(parts.query).items()}
             self._send(*dialect(served, self.command, parts.path.rstrip("/") or "/", asked))
 
