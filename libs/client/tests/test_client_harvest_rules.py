@@ -295,7 +295,7 @@ OF_COLLECTIONS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(
     st.sampled_from(list(Kind)), st.dictionaries(PROPERTIES, ODD, max_size=6), st.dictionaries(MEMBERS, ODD, max_size=2)
 )

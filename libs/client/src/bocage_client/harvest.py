@@ -140,6 +140,8 @@ class _Run:
                 self._pages(api, name, target)
             except SourceFault as fault:
                 self.report.problem(name, fault.code, fault.detail, fault.exit_code)
+                if fault.away:
+                    return
             except NotWritable as refused:
                 self.report.problem(name, refused.code, refused.detail, refused.exit_code)
         for name in names if api.kind is Kind.GEODES else ():
@@ -153,12 +155,14 @@ class _Run:
             try:
                 yield from harvest_reading.collections(self._courier, api, group)
             except SourceFault as fault:
-                if fault.status is None or fault.status in (401, 403):
+                if not self.report.collections and (fault.away or fault.status in (401, 403)):
                     raise
                 missing = alone and fault.status == 404
                 detail = f"{api.base} has no collection {group[0]}." if missing else fault.detail
                 code = "no-such-collection" if missing else fault.code
                 self.report.problem(group[0] if alone else api.base, code, detail, fault.exit_code)
+                if fault.away:
+                    return
 
     def _pages(self, api: Api, name: str, target: str) -> None:
         own = self.report.of(target)

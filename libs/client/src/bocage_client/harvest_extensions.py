@@ -46,14 +46,13 @@ def rule(strict: bool) -> Rule:
 
     def declare(record: JsonObject) -> tuple[JsonObject, Sequence[Change]]:
         said = record.get("stac_extensions")
-        listed = said if isinstance(said, list) else []
-        kept = [x for x in dict.fromkeys(x for x in listed if isinstance(x, str)) if _holds(x, record, strict)]
+        kept = [x for x in dict.fromkeys(x for x in listed(record) if isinstance(x, str)) if _holds(x, record, strict)]
         if kept == said:
             return record, NOTHING
         made = {**record, "stac_extensions": kept}
         if said is None:
             return made, NOTHING
-        gone = [x for x in listed if x not in kept] if isinstance(said, list) else said
+        gone = [x for x in said if x not in kept] if isinstance(said, list) else said
         detail = "extensions of which nothing is there, or not what they need, are not declared"
         return made, (Change("extension", detail, {"stac_extensions": gone}),)
 
@@ -61,8 +60,14 @@ def rule(strict: bool) -> Rule:
 
 
 def declared(record: JsonObject, extension: str) -> JsonObject:
-    known = record.get("stac_extensions") or []
+    known = listed(record)
     return record if extension in known else {**record, "stac_extensions": [*known, extension]}
+
+
+def listed(record: JsonObject) -> list[Any]:
+    """What it declares, of whatever kind; nothing where that is no list."""
+    said = record.get("stac_extensions")
+    return said if isinstance(said, list) else []
 
 
 def _holds(extension: str, record: JsonObject, strict: bool) -> bool:

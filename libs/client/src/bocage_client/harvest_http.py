@@ -49,7 +49,13 @@ class SourceFault(BocageError):
     """The other catalogue does not answer, or not with what can be read. `status` None: there is no answer."""
 
     def __init__(self, code: str, detail: str, status: int | None = None) -> None:
-        super().__init__(Exit.PLATFORM if status is None else Exit.INPUT, code, detail, status=status)
+        later = status is None or status in AGAIN
+        super().__init__(Exit.PLATFORM if later else Exit.INPUT, code, detail, status=status)
+
+    @property
+    def away(self) -> bool:
+        """Nothing else need be asked now."""
+        return self.exit_code is Exit.PLATFORM and self.code != "source-not-json"
 
 
 def key_of(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -57,7 +57,7 @@ def opened(courier: Courier, url: str, kind: Kind | None) -> Source:
     try:
         landing = courier.json(Asked(base))
     except SourceFault as fault:
-        if fault.status in (401, 403) or (fault.status is None and fault.code != "source-not-json"):
+        if fault.status in (401, 403) or fault.away:
             raise
         return Source(_without_landing(courier, base, kind, fault), only)
     found: JsonObject = landing if isinstance(landing, dict) else {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from bocage_client import harvest_extensions
 from bocage_client.errors import JsonObject
 from bocage_client.harvest_normalising import NOTHING, Change, properties, put
 
@@ -32,10 +33,10 @@ def stereo(item: JsonObject) -> tuple[JsonObject, Sequence[Change]]:
     if own.get(_NUMBER) is None and len(ids) > 1:
         taken = set(others.values())
         changed[_NUMBER] = next(n for n in range(1, len(ids) + 1) if n not in taken or n == len(ids))
-    declared = [x for x in item.get("stac_extensions") or () if isinstance(x, str) and not x.startswith(_NAME)]
+    known = harvest_extensions.listed(item)
+    declared = [x for x in known if isinstance(x, str) and not x.startswith(_NAME)]
     declared.append(EXTENSION)
     if not changed:
-        known = item.get("stac_extensions") or []
         if EXTENSION in known and sum(str(x).startswith(_NAME) for x in known) == 1:
             return item, NOTHING
         detail = "it has fields of the extension stereo-imagery, whose version 1.0.0 it declares now"
