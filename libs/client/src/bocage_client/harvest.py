@@ -18,7 +18,7 @@ from bocage_client.harvest_normalising import Kind, Normalised, Odd, properties
 from bocage_client.harvest_report import Report
 from bocage_client.harvest_structure import meets, self_link
 from bocage_client.harvest_writing import LARGEST_ITEM, NotWritable, Writer
-from bocage_client.http import Transport
+from bocage_client.http import Transport, origin
 from bocage_client.sources import Found
 
 AUDIENCES = ("public", "organisation", "owner")
@@ -61,14 +61,14 @@ def harvest(transport: Transport, url: str, options: Options, reporter: Reporter
         raise UsageError("--into takes the items of one collection: ids of several might meet there.")
     if options.prune and (since is not None or options.since == LAST or options.bbox is not None):
         raise UsageError("--prune needs the whole: what was not read is not known to be gone.")
+    if origin(address) == origin(transport.base):
+        raise UsageError(f"{address} is the platform itself.")
     courier = Courier(address, options.key, options.patience, reporter.say)
     named = [transport.base, address, options.into or "", ",".join(map(str, options.bbox or ()))]
     try:
         with Journal(named, lasting=not options.dry_run) as journal:
             if options.restart:
                 journal.forget()
-            elif count := journal.going_on():
-                reporter.say(f"Going on: an earlier run read {count:,} records. --restart begins anew.")
             source = harvest_reading.opened(courier, address, options.kind)
             run = _Run(transport, courier, source, since, options, reporter, journal)
             run.all()
@@ -126,6 +126,8 @@ class _Run:
 
     def _api(self, api: Api) -> None:
         names = [self._source.only] if self._source.only else list(self._options.collections)
+        if count := self._journal.going_on():
+            self._reporter.say(f"Going on: an earlier run read {count:,} records. --restart begins anew.")
         found: list[str] = []
         for record in self._records(api, names):
             if self._options.into is not None and found:
@@ -166,9 +168,7 @@ class _Run:
 
     def _pages(self, api: Api, name: str, target: str) -> None:
         own = self.report.of(target)
-        mark = self._journal.watermark(target) if self._options.since == LAST else None
-        moment = parsed(mark)
-        own.since = written(moment - _OVERLAP) if moment is not None else self._since
+        own.since = self._since_of(target)
         wanted = Wanted(name, self._options.bbox, own.since)
         earlier = self._journal.progress(target)
         if earlier is not None and (earlier.since == own.since or self._options.since == LAST):
@@ -194,6 +194,11 @@ class _Run:
             self.report.flag("count", target, detail)
         self._ended(target, state, whole=matched is None or came >= matched)
 
+    def _since_of(self, target: str) -> str | None:
+        mark = self._journal.watermark(target) if self._options.since == LAST else None
+        moment = parsed(mark)
+        return written(moment - _OVERLAP) if moment is not None else self._since
+
     def _ended(self, target: str, state: Progress, whole: bool) -> None:
         """A collection was read to its end; `whole`: what did not come is not there."""
         own = self.report.of(target)
@@ -207,6 +212,7 @@ class _Run:
     # -- a static catalogue, document by document ----------------------------------------------------------------
 
     def _static(self, static: harvest_reading.Static) -> None:
+        self._journal.forget()  # where a document lies is known only when it was led to: all are read again
         batch: list[tuple[Any, str]] = []
         current: tuple[str, str] | None = None
         states: dict[str, Progress] = {}
@@ -244,6 +250,8 @@ class _Run:
                     if self._options.into is not None and targets and current is not None:
                         raise UsageError("--into takes one collection: name it by --collection.")
                     targets[name] = current
+                    if current is not None:
+                        self.report.of(current[1]).since = self._since_of(current[1])
                 else:
                     targets[name] = None
                 continue
@@ -335,8 +343,8 @@ class _Run:
         return made, came
 
     def _stamped(self, made: JsonObject, found: Normalised, place: str) -> JsonObject:
-        origin = self_link(found.record) or place
-        return harvest_provenance.stamped(made, found, self._opened.base, origin, self._at)
+        published = self_link(found.record) or place
+        return harvest_provenance.stamped(made, found, self._opened.base, published, self._at)
 
 
 def _id(record: Any) -> Any:

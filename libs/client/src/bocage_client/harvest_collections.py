@@ -7,13 +7,12 @@ from typing import Any
 
 from bocage_client import harvest_extensions, harvest_items, harvest_structure
 from bocage_client.errors import JsonObject
-from bocage_client.harvest_licences import OTHER, UNDECLARED, contradiction, licence
+from bocage_client.harvest_licences import LICENCES, OTHER, UNDECLARED, contradiction, licence
 from bocage_client.harvest_moments import parsed, written
 from bocage_client.harvest_normalising import NOTHING, Change, Kind, Normalised, Odd, Rule, run
 
 Made = tuple[JsonObject, Sequence[Change]]
 
-LICENCES = "bocage:licences"
 # Members of items that a collection says at its top in the place of its summaries.
 _OF_ITEMS = ("platform", "constellation", "mission", "instruments", "instrument", "gsd", "processing:level")
 _EVERYWHERE = [-180.0, -90.0, 180.0, 90.0]
@@ -26,9 +25,10 @@ def normalise(record: Any, kind: Kind = Kind.STAC) -> Normalised:
 
 def rules(kind: Kind) -> list[Rule]:
     return [
-        harvest_structure.version, collection_members, harvest_structure.identity, description, texts, summaries,
-        doi, extent, moments_of_extent, collection_licence, doubtful(kind), licences, harvest_structure.assets,
-        harvest_structure.links, harvest_extensions.rule(strict=kind is Kind.GEODES),
+        harvest_structure.version, collection_members, harvest_structure.identity, harvest_structure.rights,
+        description, texts, summaries, doi, extent, moments_of_extent, collection_licence, doubtful(kind), licences,
+        harvest_structure.signatures, harvest_structure.assets, harvest_structure.links,
+        harvest_extensions.rule(strict=kind is Kind.GEODES),
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bocage_client import harvest_extensions, harvest_structure
 from bocage_client.errors import JsonObject
-from bocage_client.harvest_licences import licence
+from bocage_client.harvest_licences import LICENCES, OTHER, UNDECLARED, licence
 from bocage_client.harvest_moments import parsed, written
 from bocage_client.harvest_normalising import (
     NOTHING,
@@ -57,10 +57,10 @@ def normalise(record: Any, kind: Kind = Kind.STAC) -> Normalised:
 def rules(kind: Kind) -> list[Rule]:
     dated: dict[Kind, Rule] = {Kind.GEODES: acquired_not_published, Kind.HYDROWEB: acquired_not_ingested}
     return [
-        harvest_structure.version, item_members, harvest_structure.identity, geometry, instrument, lists, numbers,
-        grid_code, doi, projected_box, radar_of_optical, stereo, orbit_state, timeliness, moments,
-        *([dated[kind]] if kind in dated else []), time, box, item_licence, harvest_structure.assets,
-        harvest_structure.links, harvest_extensions.rule(strict=kind is Kind.GEODES),
+        harvest_structure.version, item_members, harvest_structure.identity, harvest_structure.rights, geometry,
+        instrument, lists, numbers, grid_code, doi, projected_box, radar_of_optical, stereo, orbit_state, timeliness,
+        moments, *([dated[kind]] if kind in dated else []), time, box, item_licence, harvest_structure.signatures,
+        harvest_structure.assets, harvest_structure.links, harvest_extensions.rule(strict=kind is Kind.GEODES),
     ]  # fmt: skip
 
 
@@ -324,11 +324,13 @@ def box(item: JsonObject) -> Made:
 
 
 def item_licence(item: JsonObject) -> Made:
-    """The licence of an item, where it has one of its own, as an SPDX id."""
+    """The licence of an item, where it has one of its own, as an SPDX id; it is not its collection's then."""
     said = properties(item).get("license")
     if said is None:
         return item, NOTHING
     found = licence(said) if isinstance(said, str) else licence("")
+    own = [UNDECLARED if found.id == OTHER else found.id]
+    item = {**item, "properties": {LICENCES: own, **properties(item)}}
     if found.id == said:
         return item, NOTHING
     made, changes = put(item, {"license": found.id}, "licence", f"license {said!r} became {found.id}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 OTHER = "other"
 # What a record means that says none, or one without an id: a licence that nobody holds until somebody decides.
 UNDECLARED = "LicenseRef-undeclared"
+LICENCES = "bocage:licences"
 ETALAB = "etalab-2.0"
 _LISTED = (
     "CC0-1.0", "PDDL-1.0", "ODC-By-1.0", "ODbL-1.0", "OGL-UK-3.0", "etalab-2.0", "MIT", "Apache-2.0", "BSD-3-Clause",

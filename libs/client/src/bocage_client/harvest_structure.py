@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from bocage_client.adopting import web
 from bocage_client.errors import JsonObject
-from bocage_client.harvest_normalising import NOTHING, Change, Odd
+from bocage_client.harvest_normalising import NOTHING, Change, Odd, properties
 
 Made = tuple[JsonObject, Sequence[Change]]
 
@@ -16,6 +17,22 @@ VERSION = "1.1.0"
 # 1.0 and what led to it say the same as 1.1 in the members that they share.
 _OLDER = re.compile(r"1\.[01]\.\d+(?:-[A-Za-z0-9.]+)?\Z")
 # The platform's ids are parts of addresses and of keys in a store.
+_RIGHTS = tuple(
+    f"bocage:{name}"
+    for name in (
+        "owner", "organisation", "audience", "shared_with", "write_scope", "store", "if_match_required",
+        "widest_audience", "terms_accepted", "harvested",
+    )
+)  # fmt: skip
+# Of S3, CloudFront, Google and Azure: what tells that an address is signed, and what belongs to it then.
+_SIGNED = frozenset({"x-amz-signature", "x-goog-signature", "signature", "sig"})
+_PREFIXES = ("x-amz-", "x-goog-")
+_OF_SIGNATURES = frozenset(
+    {
+        "signature", "expires", "awsaccesskeyid", "key-pair-id", "policy", "googleaccessid", "sig", "se", "st", "sp",
+        "sv", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv",
+    }
+)  # fmt: skip
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,254}\Z")
 
 
@@ -39,6 +56,44 @@ def identity(record: JsonObject) -> Made:
     if not _ID.match(found) or ".." in found:
         raise Odd("id", "its id holds other signs than letters, digits and _ . : - (or is too long)")
     return record, NOTHING
+
+
+def rights(record: JsonObject) -> Made:
+    """Whose a record is at another platform of this kind, and who sees it there, says nothing here."""
+    own = properties(record) if record.get("type") == "Feature" else record
+    found = [name for name in _RIGHTS if name in own]
+    if not found:
+        return record, NOTHING
+    rest = {name: value for name, value in own.items() if name not in found}
+    change = Change("rights", f"{', '.join(found)} are of another platform")
+    return ({**record, "properties": rest} if record.get("type") == "Feature" else rest), (change,)
+
+
+def signatures(record: JsonObject) -> Made:
+    """Signatures in the addresses of assets: they end, and would make another record of it each time."""
+    found = record.get("assets")
+    changed = {}
+    for name, asset in found.items() if isinstance(found, dict) else ():
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+            href = unsigned(asset["href"])
+            if href != asset["href"]:
+                changed[name] = {**asset, "href": href}
+    if not changed:
+        return record, NOTHING
+    made = {**record, "assets": {**record["assets"], **changed}}
+    return made, (Change("signature", f"{len(changed)} addresses were signed"),)
+
+
+def unsigned(href: str) -> str:
+    """An address without its signature; any other as it is."""
+    if "?" not in href or not web(href):
+        return href
+    parts = urlsplit(href)
+    members = parse_qsl(parts.query, keep_blank_values=True)
+    if not {name.casefold() for name, _ in members} & _SIGNED:
+        return href
+    kept = [(n, v) for n, v in members if not (n.casefold() in _OF_SIGNATURES or n.casefold().startswith(_PREFIXES))]
+    return urlunsplit(parts._replace(query=urlencode(kept)))
 
 
 def assets(record: JsonObject) -> Made:
