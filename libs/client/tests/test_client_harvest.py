@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import bocage_client
 import harvest_sources as sources
 import pytest
-from bocage_client import harvest_http
+from bocage_client import harvest_dialects, harvest_http
 from bocage_client.errors import UsageError
+from bocage_client.harvest_http import Asked
 from bocage_client.harvest_journal import Journal, Progress
+from bocage_client.harvest_normalising import Kind
 from harvest_sources import Served, content, serving, status
 
 if TYPE_CHECKING:
@@ -476,6 +478,37 @@ def test_a_journal(tmp_path: Path) -> None:
         journal.forget()
         assert journal.progress("c") is None and journal.count("c") == 0
         assert journal.watermark("c") is not None
+
+
+@pytest.mark.parametrize(
+    ("landing", "kind"),
+    [
+        ({"id": "x", "title": "STAC gdh root"}, "geodes"), ({"title": "hydroweb.next"}, "hydroweb"),
+        ({"description": "Images of DINAMIS"}, "dinamis"), ({"id": "theia-mtd"}, "theia"), ({"title": "Atheia"}, "stac"),
+        ({"stac_version": "1.0.0-beta.2"}, "geodes"), ({}, "stac"), (None, "stac"), ({"title": 5}, "stac"),
+    ],
+)  # fmt: skip
+def test_who_a_source_is(landing: Any, kind: str) -> None:
+    assert harvest_dialects.recognised(landing) == kind
+
+
+def test_links_to_the_next_page() -> None:
+    asked = Asked("https://a.org/stac/search", "POST", {"collections": ["c"], "limit": 5})
+
+    def after(**link: Any) -> Asked | None:
+        return harvest_dialects.next_link(asked, [{"rel": "self", "href": "x"}, {"rel": "next", **link}])
+
+    assert after(href="search?page=2") == Asked("https://a.org/stac/search?page=2")
+    whole = {"collections": ["c"], "token": "n"}
+    assert after(href="/s", method="post", body=whole) == Asked("https://a.org/s", "POST", whole)
+    merged = after(href="/s", method="POST", body={"token": "n"}, merge=True)
+    assert merged is not None and merged.body == {"collections": ["c"], "limit": 5, "token": "n"}
+    plain = after(href="/s", headers={"Authorization": "a", "Cookie": "b", "X-Page": "c", "Bad": "d\ne"})
+    assert plain is not None and plain.headers == {"X-Page": "c"}
+    for wrong in ({}, {"href": 5}, {"href": "file:///etc/passwd"}, {"href": "ftp://a.org"}):
+        assert after(**wrong) is None
+    assert harvest_dialects.direction(Kind.GEODES, descending=True) == "dsc"
+    assert harvest_dialects.direction(Kind.STAC, descending=True) == "desc"
 
 
 def test_keys(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LARGEST_ANSWER = 64 << 20
 KEY_VARIABLE = "BOCAGE_SOURCE_KEY"
 _MOST_ATTEMPTS = 8
+# What is not JSON is seldom so by accident: a page for people, at the wrong address.
+_MOST_ATTEMPTS_TO_READ = 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _MOST_REDIRECTS = 5
 _BLOCK = 1 << 16
@@ -122,6 +124,8 @@ class Courier:
                 fault = SourceFault("source-unreachable", f"{_host(asked.url)} does not answer ({_reason(error)}).")
             except _NotJson as error:
                 fault = SourceFault("source-not-json", str(error))
+                if attempt >= _MOST_ATTEMPTS_TO_READ:
+                    raise fault from error
             if attempt == _MOST_ATTEMPTS or time.monotonic() + wait > deadline:
                 raise fault
             if wait >= 5:
