@@ -273,7 +273,8 @@ def test_retry_after_is_bounded(stub: Stub, bocage: Bocage, serve: Serve) -> Non
     source = serve(sources.stac(), **plain(1))
     source.faults = [status(429, Retry_After="86400")]
     started = time.monotonic()
-    assert bocage("harvest", source.url, "--json").code == 5
+    done = bocage("harvest", source.url, "--json")
+    assert done.code == 5 and "86400 s" in done.err
     assert time.monotonic() - started < 60
     now = datetime(2026, 1, 1, tzinfo=UTC)
     assert harvest_http.asked_pause("Thu, 01 Jan 2026 00:00:30 GMT", now) == 30
@@ -484,7 +485,8 @@ def test_a_journal(tmp_path: Path) -> None:
     ("landing", "kind"),
     [
         ({"id": "x", "title": "STAC gdh root"}, "geodes"), ({"title": "hydroweb.next"}, "hydroweb"),
-        ({"description": "Images of DINAMIS"}, "dinamis"), ({"id": "theia-mtd"}, "theia"), ({"title": "Atheia"}, "stac"),
+        ({"description": "Images of DINAMIS"}, "dinamis"), ({"id": "theia-mtd"}, "theia"),
+        ({"title": "Atheia"}, "stac"),
         ({"stac_version": "1.0.0-beta.2"}, "geodes"), ({}, "stac"), (None, "stac"), ({"title": 5}, "stac"),
     ],
 )  # fmt: skip

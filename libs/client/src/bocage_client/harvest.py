@@ -32,7 +32,7 @@ def harvest(transport: Transport, url: str, options: Options, reporter: Reporter
     options.check()
     if origin(address) == origin(transport.base):
         raise UsageError(f"{address} is the platform itself.")
-    courier = Courier(address, options.key, options.patience, reporter.say)
+    courier = Courier(address, options.key, options.patience, transport.base, reporter.say)
     named = [transport.base, address, options.into or "", ",".join(map(str, options.bbox or ()))]
     try:
         with Journal(named, lasting=not options.dry_run) as journal:

@@ -86,11 +86,10 @@ class Courier:
     """Fetches documents of one catalogue. Its key goes to its own address alone, whatever a link or redirect says."""
 
     def __init__(
-        self, root: str, key: str | None = None, patience: float = 600.0, say: Callable[[str], None] | None = None
+        self, root: str, key: str | None, patience: float, on_behalf_of: str, say: Callable[[str], None]
     ) -> None:
-        self.root, self._key, self._patience = root, key, patience
-        self._say = say or (lambda _text: None)
-        agent = f"bocage-harvest/{version('bocage-client')}"
+        self.root, self._key, self._patience, self._say = root, key, patience, say
+        agent = f"bocage-harvest/{version('bocage-client')} (for {on_behalf_of})"
         timeout = httpx.Timeout(90.0, connect=10.0)
         self._http = httpx.Client(timeout=timeout, headers={"User-Agent": agent, "Accept": "application/json, */*"})
 
@@ -112,9 +111,7 @@ class Courier:
             try:
                 with self._answer(asked) as answer:
                     if answer.status_code in AGAIN:
-                        fault = SourceFault(
-                            "source-busy", f"{_host(asked.url)} answers {answer.status_code}.", answer.status_code
-                        )
+                        fault = _busy(answer)
                         wait = max(wait, asked_pause(answer.headers.get("retry-after"), datetime.now(UTC)))
                     elif answer.status_code >= 400 or answer.status_code in REDIRECTS:
                         raise _refusal(answer, asked)
@@ -172,6 +169,13 @@ def _whole(answer: httpx.Response) -> bytes:
         if len(made) > LARGEST_ANSWER:
             raise SourceFault("source-too-large", f"{answer.url} is larger than {LARGEST_ANSWER >> 20} MiB.", 413)
     return bytes(made)
+
+
+def _busy(answer: httpx.Response) -> SourceFault:
+    status, later = answer.status_code, answer.headers.get("retry-after")
+    more = f" It asks to be left alone until {later}." if later and not later.isdigit() else ""
+    more = f" It asks to be left alone for {later} s." if later and later.isdigit() else more
+    return SourceFault("source-busy", f"{_host(str(answer.request.url))} answers {status}.{more}", status)
 
 
 def _refusal(answer: httpx.Response, asked: Asked) -> SourceFault:
