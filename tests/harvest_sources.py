@@ -114,6 +114,8 @@ class Served:
     faults: list[Fault | None] = field(default_factory=list)
     """One for each request that comes; None answers as always."""
     most: int = 80
+    lists: bool = False
+    """Items are listed by collection, and nothing is searched."""
     url: str = ""
     at_once: int = 0
     most_at_once: int = 0
@@ -163,7 +165,8 @@ def geodes(served: Served, method: str, path: str, body: Record) -> Answer:
     """POST alone, pages of 80 by number, wrong links to the next page, orders of its own, versions of a beta."""
     if path == "/":
         return 200, {"type": "Catalog", "id": "gdh", "stac_version": "1.0.0-beta.1", "links": []}, {}
-    if method != "POST":
+    listed = path.split("/")[2] if path.endswith("/items") and served.lists else None
+    if (method != "POST") == (listed is None):
         return 405, {"detail": "Method Not Allowed"}, {}
     for order in body.get("sortBy", ()):
         if order["direction"] not in ("asc", "dsc"):
@@ -173,9 +176,10 @@ def geodes(served: Served, method: str, path: str, body: Record) -> Answer:
     if path == "/collections":
         some, limit, _ = page(served.collections, body, served.most)
         return 200, {"collections": some, "context": {"limit": limit, "matched": len(served.collections)}}, {}
-    if path != "/search":
+    if path != ("/search" if listed is None else f"/collections/{listed}/items") or (served.lists and listed is None):
         return 404, {}, {}
-    found = _since([x for name in body["collections"] for x in served.items.get(name, ())], body)
+    names = body["collections"] if listed is None else [listed]
+    found = _since([x for name in names for x in served.items.get(name, ())], body)
     some, limit, number = page(found, body, served.most)
     wrong = {"rel": "next", "href": f"{served.url}/collections/x/items?limit={limit + 1}&page={number + 1}"}
     context = {"returned": len(some), "limit": limit, "matched": len(found)}

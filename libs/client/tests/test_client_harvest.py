@@ -73,7 +73,7 @@ def test_geodes(stub: Stub, bocage: Bocage, serve: Serve) -> None:
     assert len(stub.collections) == 85 and len(stub.items) == 200
     asked = [x for x in source.searches() if x["collections"] == ["THEIA_7"]]
     assert [x["page"] for x in asked] == [1, 2, 3], "by number: the links to the next page are wrong"
-    assert {x["limit"] for x in asked} == {80} and source.most_at_once == 1
+    assert [x["limit"] for x in asked] == [80, 80, 80] and source.most_at_once == 1
     for rule in ("instrument", "grid-code", "doi", "proj-bbox", "sar-of-optical", "publication-time", "extension"):
         assert done["normalised"][rule] == 200
     assert done["flagged"]["licence-contradiction"]["count"] == 85
@@ -101,6 +101,14 @@ def test_geodes(stub: Stub, bocage: Bocage, serve: Serve) -> None:
     assert 0 < counts(later)["unchanged"] < 20, "a little is read again, and no more"
     assert later["collections"]["THEIA_7"]["since"] == "2025-05-28T08:00:26.809000Z"
     assert source.searches()[0]["datetime"] == "2025-05-28T08:00:26.809000Z/.."
+
+
+def test_geodes_without_a_search(stub: Stub, bocage: Bocage, serve: Serve) -> None:
+    items = {"A": [sources.geodes_item(n, "A") for n in range(170)]}
+    source = serve(sources.geodes, collections=[sources.geodes_collection("A")], items=items, lists=True)
+    assert counts(told(bocage("harvest", source.url, "--json"))) == {"new": 170}
+    asked = [x["url"] for x in source.searches() if "url" in x]
+    assert asked == [f"/collections/A/items?limit=80&page={n}" for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from bocage_client import harvest_reading
 from bocage_client.errors import UsageError
-from bocage_client.harvest_dialects import Api, Wanted, first
+from bocage_client.harvest_dialects import Api, Wanted
 from bocage_client.harvest_http import Courier, SourceFault, checked_address
 from bocage_client.harvest_journal import Journal, Progress
 from bocage_client.harvest_marks import Marks
@@ -145,5 +145,5 @@ class _ApiHarvest:
             return earlier
         self._journal.forget(target)
         wanted = Wanted(name, self._options.bbox, since)
-        asked = first(self._api, harvest_reading.updates(self._courier, self._api, wanted))
+        asked = harvest_reading.beginning(self._courier, self._api, wanted)
         return Progress(since, asked, 0, None, self._records.at, done=False)

@@ -112,11 +112,20 @@ def first(api: Api, wanted: Wanted) -> Asked:
     if api.search is not None and (api.by_post or "query" in made):
         return Asked(api.search, "POST", made)
     made.pop("query", None)
-    url = api.search or f"{api.collection(wanted.collection)}/items"
-    if api.search is None:
-        del made["collections"]
-    texts = {name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in made.items()}
-    return Asked(_with(url, texts))
+    return Asked(_with(api.search, made)) if api.search is not None else _listing(api, wanted.collection, made)
+
+
+def listed(api: Api, asked: Asked) -> Asked | None:
+    """Instead of a search, the list of a collection's items: for the first page of a source that has no search."""
+    body = asked.body or {}
+    if asked.method != "POST" or body.get("page") != 1:
+        return None
+    return _listing(api, body["collections"][0], body)
+
+
+def _listing(api: Api, collection: str, question: JsonObject) -> Asked:
+    of_list = {name: value for name, value in question.items() if name in ("limit", "bbox", "datetime", "page")}
+    return Asked(_with(f"{api.collection(collection)}/items", of_list))
 
 
 def direction(kind: Kind, descending: bool) -> str:
@@ -124,9 +133,10 @@ def direction(kind: Kind, descending: bool) -> str:
     return ("dsc" if kind is Kind.GEODES else "desc") if descending else "asc"
 
 
-def _with(url: str, parameters: Mapping[str, str]) -> str:
+def _with(url: str, parameters: Mapping[str, Any]) -> str:
     parts = urlsplit(url)
-    known = dict(parse_qsl(parts.query, keep_blank_values=True)) | dict(parameters)
+    texts = {name: ",".join(map(str, v)) if isinstance(v, list) else str(v) for name, v in parameters.items()}
+    known = dict(parse_qsl(parts.query, keep_blank_values=True)) | texts
     return urlunsplit(parts._replace(query=urlencode(known, safe=",/:")))
 
 
@@ -151,14 +161,22 @@ def page_of(document: Any) -> Page | None:
 
 def following(api: Api, asked: Asked, page: Page, read: int) -> Asked | None:
     """The request for the page after this one; `read` records came so far, those of this page among them."""
-    if api.kind in _NUMBERED and asked.body is not None and "page" in asked.body:
+    if api.kind in _NUMBERED and (number := _number(asked)) is not None:
         linked = next_link(asked, page.links) if api.kind is Kind.HYDROWEB else None
         if linked is not None:
             return linked
         if not page.features or (page.matched is not None and read >= page.matched):
             return None
-        return replace(asked, body={**asked.body, "page": int(asked.body["page"]) + 1})
+        if asked.body is not None:
+            return replace(asked, body={**asked.body, "page": number + 1})
+        return replace(asked, url=_with(asked.url, {"page": number + 1}))
     return next_link(asked, page.links)
+
+
+def _number(asked: Asked) -> int | None:
+    """Which page of a numbered list is asked for."""
+    said = asked.body.get("page") if asked.body is not None else dict(parse_qsl(urlsplit(asked.url).query)).get("page")
+    return int(said) if isinstance(said, int | str) and str(said).isdigit() else None
 
 
 def next_link(asked: Asked, links: Sequence[JsonObject]) -> Asked | None:

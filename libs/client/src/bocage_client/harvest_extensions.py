@@ -21,7 +21,6 @@ _PLAIN = {
     "themes": ("themes",),
     "alternate-assets": ("alternate",),
     "render": ("renders",),
-    "timeseries": (),
 }
 _PREFIXES = {
     "projection": "proj:", "scientific": "sci:", "stereo-imagery": "stereo-img:", "datacube": "cube:",

@@ -18,6 +18,7 @@ from bocage_client.harvest_dialects import (
     api_of,
     first,
     following,
+    listed,
     next_collections,
     page_of,
     recognised,
@@ -130,7 +131,12 @@ def by_post(courier: Courier, api: Api) -> Api:
     return api
 
 
-def updates(courier: Courier, api: Api, wanted: Wanted) -> Wanted:
+def beginning(courier: Courier, api: Api, wanted: Wanted) -> Asked:
+    """The request for the first page. Raises SourceFault."""
+    return first(api, _updates(courier, api, wanted))
+
+
+def _updates(courier: Courier, api: Api, wanted: Wanted) -> Wanted:
     """`wanted`, searched by the time of update where the source can, and where its items have one."""
     if wanted.since is None or not api.can_filter:
         return wanted
@@ -158,7 +164,13 @@ def pages(courier: Courier, api: Api, start: Asked | None, count: int) -> Iterat
     before: list[Any] = []
     asked_for: set[int] = set()
     while asked is not None:
-        page = page_of(courier.json(asked))
+        try:
+            page = page_of(courier.json(asked))
+        except SourceFault as fault:
+            other = listed(api, asked)
+            if fault.status not in (404, 405) or other is None:
+                raise
+            asked, page = other, page_of(courier.json(other))
         if page is None:
             raise SourceFault("source-not-stac", f"{asked.url} answers with what is no page of items.", 422)
         ids = [x.get("id") for x in page.features if isinstance(x, dict)]
