@@ -277,6 +277,19 @@ def test_a_source_that_stays_away(stub: Stub, bocage: Bocage, serve: Serve) -> N
     assert nobody.code == 5 and json.loads(nobody.out)["code"] == "source-unreachable"
 
 
+def test_a_platform_that_is_busy_or_loses_answers(stub: Stub, bocage: Bocage, serve: Serve) -> None:
+    source = serve(sources.stac(), **plain(100, most=50))
+    stub.unavailable, stub.lose_bulk_answers = 2, 1
+    assert counts(told(bocage("harvest", source.url, "--json"))) == {"new": 100}, "what was written once is new"
+    assert len(stub.items) == 100
+    stub.items["plain", "item-0003"]["properties"]["bocage:harvested"]["digest"] = "another"
+    stub.unavailable = 10_000
+    away = bocage("harvest", source.url, "--json")
+    assert away.code == 5
+    stub.unavailable = 0
+    assert counts(told(bocage("harvest", source.url, "--json"))) == {"changed": 1, "unchanged": 99}
+
+
 def test_retry_after_is_bounded(stub: Stub, bocage: Bocage, serve: Serve) -> None:
     source = serve(sources.stac(), **plain(1))
     source.faults = [status(429, Retry_After="86400")]
@@ -347,7 +360,7 @@ def test_what_is_no_catalogue(stub: Stub, bocage: Bocage, serve: Serve) -> None:
     for arguments in (
         ["ftp://a.org"], ["http://user:word@a.org"], [source.url, "--kind", "wfs"],
         [source.url, "--since", "yesterday"],
-        [source.url, "--audience", "all"], [source.url, "--bbox", "1,2"], [source.url, "--prune", "--since", "last"],
+        [source.url, "--audience", "all"], [source.url, "--licence", "free"], [source.url, "--bbox", "1,2"], [source.url, "--prune", "--since", "last"],
         [source.url, "--into", "x", "--collection", "a", "--collection", "b"], [stub.url],
     ):  # fmt: skip
         assert bocage("harvest", *arguments, "--json").code == 2, arguments
@@ -390,6 +403,17 @@ def test_a_collection_that_changes_keeps_what_was_decided_here(stub: Stub, bocag
     assert done["collections"]["plain"]["record"] == "changed" and own["description"] == "Another."
     assert (own["license"], own["bocage:licences"], own["bocage:audience"]) == ("etalab-2.0", ["etalab-2.0"], "owner")
     assert done["flagged"]["licence-differs"]["count"] == 1
+
+
+def test_a_licence_that_is_decided_here(stub: Stub, bocage: Bocage, serve: Serve) -> None:
+    source = serve(sources.geodes, collections=[sources.geodes_collection("A")], items={"A": []})
+    done = told(bocage("harvest", source.url, "--licence", "Licence Ouverte 2.0", "--json"))
+    own = stub.collections["A"]
+    assert (own["license"], own["bocage:licences"]) == ("etalab-2.0", ["etalab-2.0"])
+    assert own["bocage:harvested"]["before"]["license"] == "Apache-2.0" and done["normalised"]["licence-decided"] == 1
+    assert done["flagged"]["licence-contradiction"]["count"] == 1, "it is told all the same"
+    later = told(bocage("harvest", source.url, "--json"))
+    assert stub.collections["A"]["license"] == "etalab-2.0" and later["flagged"]["licence-differs"]["count"] == 1
 
 
 def test_what_is_gone_is_told_and_deleted_when_asked(stub: Stub, bocage: Bocage, serve: Serve) -> None:

@@ -31,6 +31,10 @@ def changed(kind: Kind = Kind.STAC, **properties: Any) -> harvest_items.Normalis
         ("list-as-text", "sar:polarizations", "VV VH", ["VV", "VH"]),
         ("list-as-text", "instruments", "OLI,TIRS", ["OLI", "TIRS"]),
         ("list-as-text", "keywords", "snow cover, Alps", ["snow cover", "Alps"]),
+        ("text", "processing:version", 2.1, "2.1"),
+        ("text", "platform", ["S2A"], "S2A"),
+        ("text", "title", "", None),
+        ("text", "constellation", {"name": "x"}, None),
         ("number", "eo:cloud_cover", "12.5", 12.5),
         ("number", "eo:cloud_cover", -1, None),
         ("number", "sat:absolute_orbit", "51075", 51075),
@@ -312,7 +316,7 @@ PROPERTIES = st.sampled_from(
         "datetime", "start_datetime", "end_datetime", "published", "updated", "instrument", "instruments", "platform",
         "grid:code", "sci:doi", "proj:bbox", "sar:instrument_mode", "sar:polarizations", "sat:orbit_state", "license",
         "eo:cloud_cover", "product:timeliness", "product:timeliness_category", "gsd", "keywords", "stereo-img:count",
-        "stereo-img:group", "stereo-img:number", "sat:absolute_orbit",
+        "stereo-img:group", "stereo-img:number", "sat:absolute_orbit", "constellation", "version",
     ]
 )  # fmt: skip
 MEMBERS = st.sampled_from(["bbox", "links", "assets", "stac_extensions", "stac_version", "collection", "centroid"])

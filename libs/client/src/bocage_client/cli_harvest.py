@@ -27,6 +27,9 @@ def harvest(
     audience: Annotated[
         str, typer.Option(help="Of collections that are made: public, organisation, owner.")
     ] = "public",
+    licence: Annotated[
+        str | None, typer.Option(help="Of collections that are made: an SPDX id, whatever the source says.")
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="stac, theia, geodes, hydroweb or dinamis; recognised by default.")
     ] = None,
@@ -55,6 +58,7 @@ def harvest(
         bbox=tuple(box) if box is not None else None,
         into=into,
         audience=audience,
+        licence=licence,
         kind=Kind(kind) if kind is not None else None,
         dry_run=dry_run,
         prune=prune,

@@ -46,6 +46,10 @@ _NUMBERS: dict[str, tuple[float, float, bool]] = {
     "proj:epsg": (1, math.inf, True), "stereo-img:count": (2, math.inf, True),
     "stereo-img:number": (1, math.inf, True), "sar:center_frequency": (0, math.inf, False),
 }  # fmt: skip
+_TEXTS = (
+    "title", "description", "platform", "constellation", "mission", "version", "processing:level",
+    "processing:version", "processing:facility", "processing:lineage", "product:type", "sar:instrument_mode",
+)  # fmt: skip
 _LISTS = ("instruments", "sar:polarizations", "sar:beam_ids", "keywords")
 
 
@@ -58,9 +62,10 @@ def rules(kind: Kind) -> list[Rule]:
     dated: dict[Kind, Rule] = {Kind.GEODES: acquired_not_published, Kind.HYDROWEB: acquired_not_ingested}
     return [
         harvest_structure.version, item_members, harvest_structure.identity, harvest_structure.rights, geometry,
-        instrument, lists, numbers, grid_code, doi, projected_box, radar_of_optical, stereo, orbit_state, timeliness,
-        moments, *([dated[kind]] if kind in dated else []), time, box, item_licence, harvest_structure.signatures,
-        harvest_structure.assets, harvest_structure.links, harvest_extensions.rule(strict=kind is Kind.GEODES),
+        instrument, lists, texts, numbers, grid_code, doi, projected_box, radar_of_optical, stereo, orbit_state,
+        timeliness, moments, *([dated[kind]] if kind in dated else []), time, box, item_licence,
+        harvest_structure.signatures, harvest_structure.assets, harvest_structure.links,
+        harvest_extensions.rule(strict=kind is Kind.GEODES),
     ]  # fmt: skip
 
 
@@ -113,6 +118,20 @@ def _split(text: str) -> list[str]:
 
 def _words(text: str) -> list[str]:
     return list(dict.fromkeys(x.strip() for x in text.split(",") if x.strip()))
+
+
+def texts(item: JsonObject) -> Made:
+    """Texts that are written as a number, or as a list of one; what is empty or no text says nothing."""
+    changed: JsonObject = {}
+    for name in _TEXTS:
+        said = properties(item).get(name)
+        if said is None or (isinstance(said, str) and said):
+            continue
+        one = said[0] if isinstance(said, list) and len(said) == 1 else said
+        changed[name] = str(one) if type(one) in (int, float) else one if isinstance(one, str) and one else None
+    if not changed:
+        return item, NOTHING
+    return put(item, changed, "text", f"{', '.join(sorted(changed))} became texts, or went")
 
 
 def numbers(item: JsonObject) -> Made:

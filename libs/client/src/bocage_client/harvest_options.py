@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bocage_client.errors import UsageError
+from bocage_client.harvest_licences import licence
 from bocage_client.harvest_moments import parsed, written
 from bocage_client.harvest_normalising import Kind
 
@@ -22,6 +23,8 @@ class Options:
     bbox: tuple[float, ...] | None = None
     into: str | None = None
     audience: str = "public"
+    licence: str | None = None
+    """Of collections that are made, whatever the source says."""
     kind: Kind | None = None
     dry_run: bool = False
     prune: bool = False
@@ -33,6 +36,8 @@ class Options:
         """Raises UsageError."""
         if self.audience not in AUDIENCES:
             raise UsageError(f"--audience is one of {', '.join(AUDIENCES)}.")
+        if self.licence is not None and licence(self.licence).flag is not None:
+            raise UsageError(f"{self.licence} is no SPDX id that is known; name a licence of your own LicenseRef-…")
         if self.into is not None and len(self.collections) > 1:
             raise UsageError("--into takes the items of one collection: ids of several might meet there.")
         if self.prune and (self.since is not None or self.bbox is not None):

@@ -8,8 +8,9 @@ from typing import Any
 from bocage_client import adopting, harvest_collections, harvest_items, harvest_provenance
 from bocage_client.adopting import NotLoadable
 from bocage_client.errors import JsonObject
+from bocage_client.harvest_licences import LICENCES, OTHER, UNDECLARED, licence
 from bocage_client.harvest_moments import parsed, written
-from bocage_client.harvest_normalising import Kind, Normalised, Odd, properties
+from bocage_client.harvest_normalising import Change, Kind, Normalised, Odd, properties
 from bocage_client.harvest_options import Options
 from bocage_client.harvest_report import Report
 from bocage_client.harvest_structure import meets, self_link
@@ -25,6 +26,17 @@ def arrival(own: JsonObject, kind: Kind) -> str | None:
 
 def id_of(record: Any) -> str:
     return str(record.get("id")) if isinstance(record, dict) else str(None)
+
+
+def decided(found: Normalised, spelling: str) -> Normalised:
+    """A collection under the licence that whoever harvests names; what its source says is kept, and told."""
+    own = licence(spelling).id
+    said = found.record["license"]
+    if own == said:
+        return found
+    change = Change("licence-decided", f"the source says {said}", {"license": said})
+    record = {**found.record, "license": own, LICENCES: [UNDECLARED if own == OTHER else own]}
+    return Normalised(record, (*found.changes, change))
 
 
 class Records:
@@ -43,6 +55,9 @@ class Records:
             target = self._options.into or str(found.record["id"])
             made = adopting.collection(found.record, place, self._platform)
             made |= {"id": target, "bocage:audience": self._options.audience}
+            if self._options.licence is not None:
+                found = decided(found, self._options.licence)
+                made |= {name: found.record[name] for name in ("license", LICENCES)}
             made = self._stamped(made, found, place)
             self.report.changes(where, found.changes)
             self.report.of(target).record = self.writer.collection(made)
