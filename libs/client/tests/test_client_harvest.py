@@ -358,10 +358,10 @@ def test_what_is_no_catalogue(stub: Stub, bocage: Bocage, serve: Serve) -> None:
         done = bocage("harvest", source.url, "--json")
         assert done.code == 1 and json.loads(done.out)["code"] == code
     for arguments in (
-        ["ftp://a.org"], ["http://user:word@a.org"], [source.url, "--kind", "wfs"],
-        [source.url, "--since", "yesterday"],
-        [source.url, "--audience", "all"], [source.url, "--licence", "free"], [source.url, "--bbox", "1,2"], [source.url, "--prune", "--since", "last"],
-        [source.url, "--into", "x", "--collection", "a", "--collection", "b"], [stub.url],
+        ["ftp://a.org"], ["http://user:word@a.org"], [stub.url], [source.url, "--kind", "wfs"],
+        [source.url, "--since", "yesterday"], [source.url, "--audience", "all"], [source.url, "--licence", "free"],
+        [source.url, "--bbox", "1,2"], [source.url, "--prune", "--since", "last"],
+        [source.url, "--into", "x", "--collection", "a", "--collection", "b"],
     ):  # fmt: skip
         assert bocage("harvest", *arguments, "--json").code == 2, arguments
     assert not stub.items and not stub.collections
@@ -414,6 +414,12 @@ def test_a_licence_that_is_decided_here(stub: Stub, bocage: Bocage, serve: Serve
     assert done["flagged"]["licence-contradiction"]["count"] == 1, "it is told all the same"
     later = told(bocage("harvest", source.url, "--json"))
     assert stub.collections["A"]["license"] == "etalab-2.0" and later["flagged"]["licence-differs"]["count"] == 1
+    assert stub.collections["A"]["bocage:harvested"]["before"]["license"] == "Apache-2.0", (
+        "what the source says is kept"
+    )
+    stub.seen.clear()
+    assert told(bocage("harvest", source.url, "--json"))["flagged"].keys() == {"licence-contradiction"}
+    assert written(stub) == 0
 
 
 def test_what_is_gone_is_told_and_deleted_when_asked(stub: Stub, bocage: Bocage, serve: Serve) -> None:

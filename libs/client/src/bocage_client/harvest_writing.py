@@ -71,6 +71,8 @@ class Writer:
         if kept.get("license") != made["license"]:
             detail = f"the source says {made['license']} now; here it stays {kept.get('license')}"
             self._report.flag("licence-differs", name, detail)
+            stamp = made[FIELD]
+            kept[FIELD] = {**stamp, "before": {"license": made["license"], **stamp.get("before", {})}}
         if self._report.dry_run:
             return
         try:
