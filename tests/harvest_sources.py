@@ -114,6 +114,7 @@ class Served:
     faults: list[Fault | None] = field(default_factory=list)
     """One for each request that comes; None answers as always."""
     most: int = 80
+    most_collections: int = 80
     lists: bool = False
     """Items are listed by collection, and nothing is searched."""
     url: str = ""
@@ -174,7 +175,7 @@ def geodes(served: Served, method: str, path: str, body: Record) -> Answer:
     if int(body.get("limit", 10)) > 80:
         return 400, {"detail": "limit must be 80 at most"}, {}
     if path == "/collections":
-        some, limit, _ = page(served.collections, body, served.most)
+        some, limit, _ = page(served.collections, body, served.most_collections)
         return 200, {"collections": some, "context": {"limit": limit, "matched": len(served.collections)}}, {}
     if path != ("/search" if listed is None else f"/collections/{listed}/items") or (served.lists and listed is None):
         return 404, {}, {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,31 @@ def test_what_is_another_organisations_stays(running: Running, reader: httpx.Cli
         assert counts(harvest(held.url, "--into", "harvested-mine", "--restart")) == {"new": 1}
     assert reader.get(f"/stac/collections/{name}").json() == before
     assert [x["id"] for x in served(reader, "harvested-mine")] == ["item-0001"]
+
+
+def test_two_at_once(running: Running, reader: httpx.Client, tmp_path: Path) -> None:
+    """From two machines: each reads all, and what both write is there once."""
+    name = "harvested-twice"
+    held = Served(collections=[sources.plain_collection(name)], items={name: []}, most=20)
+    held.items[name] = [sources.plain_item(n, name) for n in range(120)]
+    with serving(held, sources.stac()):
+        command = [str(Path(sys.executable).parent / "bocage"), "harvest", held.url, "--json"]
+        environment = {
+            "PATH": os.environ["PATH"], "BOCAGE_URL": running.url, "BOCAGE_API_KEY": running.accounts.researcher,
+        }  # fmt: skip
+        both = [
+            subprocess.Popen(
+                command, env={**environment, "HOME": str(tmp_path), "BOCAGE_STATE": str(tmp_path / state)},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for state in ("one", "two")
+        ]  # fmt: skip
+        ended = [(*process.communicate(timeout=120), process.returncode) for process in both]
+    for out, err, code in ended:
+        assert code == 0, out + err
+        found = json.loads(out)
+        assert sum(counts(found).values()) == 120 and not found["skipped"] and not found["problems"]
+    assert len(served(reader, name)) == 120
 
 
 def test_who_may_not_write_is_told_so(running: Running, harvest: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,18 +65,19 @@ def plain(count: int, **more: Any) -> dict[str, Any]:
 
 
 def test_geodes(stub: Stub, bocage: Bocage, serve: Serve) -> None:
-    names = [f"THEIA_{n}" for n in range(85)]
+    names = [f"THEIA_{n}" for n in range(25)]
     items = {"THEIA_7": [sources.geodes_item(n, "THEIA_7") for n in range(200)]}
-    source = serve(sources.geodes, collections=[sources.geodes_collection(x) for x in names], items=items)
+    collections = [sources.geodes_collection(x) for x in names]
+    source = serve(sources.geodes, collections=collections, items=items, most_collections=10)
     done = told(bocage("harvest", source.url, "--json"))
     assert done["kind"] == "geodes" and counts(done) == {"new": 200}
-    assert len(stub.collections) == 85 and len(stub.items) == 200
+    assert len(stub.collections) == 25 and len(stub.items) == 200
     asked = [x for x in source.searches() if x["collections"] == ["THEIA_7"]]
     assert [x["page"] for x in asked] == [1, 2, 3], "by number: the links to the next page are wrong"
     assert [x["limit"] for x in asked] == [80, 80, 80] and source.most_at_once == 1
     for rule in ("instrument", "grid-code", "doi", "proj-bbox", "sar-of-optical", "publication-time", "extension"):
         assert done["normalised"][rule] == 200
-    assert done["flagged"]["licence-contradiction"]["count"] == 85
+    assert done["flagged"]["licence-contradiction"]["count"] == 25
     item = stub.items["THEIA_7", "URN:FEATURE:DATA:gdh:THEIA_7-00003:V1"]
     (asset,) = item["assets"].values()
     assert asset["bocage:external"] is True and asset["href"] == "https://source.example.org/api/download/3"

@@ -42,29 +42,36 @@ class Writer:
         """What becomes of a collection's record. Raises NotWritable."""
         name = str(made["id"])
         path = f"/stac/collections/{quote(name, safe='')}"
-        known = self._transport.send("GET", path, allow=frozenset({404}))
-        existing = known.json() if known.status_code != 404 else None
-        found = standing(existing, made)
-        if found is Standing.NEW:
-            self._create(name, made)
+        existing = self._known(path)
+        if existing is None and self._created(made):
             return "new"
+        if existing is None and (existing := self._known(path)) is None:
+            detail = f"the collection {name} is another organisation's, which does not show it: choose --into"
+            raise NotWritable("not-owner", detail)
+        found = standing(existing, made)
         if found is Standing.FOREIGN:
             return "kept: it was not harvested from here"
-        if found is Standing.CHANGED and existing is not None:
+        if found is Standing.CHANGED:
             self._replace(name, path, existing, made)
         return found.value
 
-    def _create(self, name: str, made: JsonObject) -> None:
+    def _known(self, path: str) -> JsonObject | None:
+        """The platform's collection; None when there is none, or none that one sees."""
+        answer = self._transport.send("GET", path, allow=frozenset({404}))
+        return dict(answer.json()) if answer.status_code != 404 else None
+
+    def _created(self, made: JsonObject) -> bool:
+        """False when there is one already: somebody else was quicker, or it is not shown."""
         if self._report.dry_run:
-            self._missing.add(name)
-            return
+            self._missing.add(str(made["id"]))
+            return True
         try:
             self._transport.send("POST", "/stac/collections", json=made, repeatable=True)
         except Refused as refused:
             if refused.status != 409:
-                raise _not_writable(name, refused) from refused
-            detail = f"the collection {name} is another organisation's, which does not show it: choose --into"
-            raise NotWritable("not-owner", detail) from refused
+                raise _not_writable(str(made["id"]), refused) from refused
+            return False
+        return True
 
     def _replace(self, name: str, path: str, existing: JsonObject, made: JsonObject) -> None:
         kept = {x: existing[x] for x in _DECIDED_HERE if x in existing}
