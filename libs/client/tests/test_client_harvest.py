@@ -540,13 +540,23 @@ def test_links_to_the_next_page() -> None:
         return harvest_dialects.next_link(asked, [{"rel": "self", "href": "x"}, {"rel": "next", **link}])
 
     assert after(href="search?page=2") == Asked("https://a.org/stac/search?page=2")
+    assert after(href="http://a.org/x") == Asked("https://a.org/x"), "a proxy speaks HTTPS in front of it"
+    for other in ("http://a.org:8080/x", "http://b.org/x"):
+        assert after(href=other) == Asked(other)
     whole = {"collections": ["c"], "token": "n"}
     assert after(href="/s", method="post", body=whole) == Asked("https://a.org/s", "POST", whole)
     merged = after(href="/s", method="POST", body={"token": "n"}, merge=True)
     assert merged is not None and merged.body == {"collections": ["c"], "limit": 5, "token": "n"}
     plain = after(href="/s", headers={"Authorization": "a", "Cookie": "b", "X-Page": "c", "Bad": "d\ne"})
     assert plain is not None and plain.headers == {"X-Page": "c"}
-    for wrong in ({}, {"href": 5}, {"href": "file:///etc/passwd"}, {"href": "ftp://a.org"}):
+    for wrong in (
+        {},
+        {"href": 5},
+        {"href": "file:///etc/passwd"},
+        {"href": "ftp://a.org"},
+        {"href": "http://[x"},
+        {"href": "//a:x"},
+    ):
         assert after(**wrong) is None
     assert harvest_dialects.direction(Kind.GEODES, descending=True) == "dsc"
     assert harvest_dialects.direction(Kind.STAC, descending=True) == "desc"

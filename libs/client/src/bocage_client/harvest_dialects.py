@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from bocage_client.adopting import web
 from bocage_client.errors import JsonObject
-from bocage_client.harvest_http import Asked
+from bocage_client.harvest_http import Asked, joined
 from bocage_client.harvest_normalising import Kind
 
 # GEODES gives no more at once; others are asked for what they surely give.
@@ -87,7 +86,8 @@ def api_of(landing: JsonObject, base: str, kind: Kind | None) -> Api:
         return Api(base, chosen, f"{base}/search" if searches else None, can_filter=_can_filter(conforms))
     gets = [x for x in offers if str(x.get("method", "GET")).upper() == "GET"]
     offered = (gets or offers)[0]
-    return Api(base, chosen, urljoin(f"{base}/", offered["href"]), not gets, _can_filter(conforms))
+    search = joined(f"{base}/", offered["href"]) or f"{base}/search"
+    return Api(base, chosen, search, not gets, _can_filter(conforms))
 
 
 def _can_filter(conforms: Sequence[str]) -> bool:
@@ -184,8 +184,8 @@ def next_link(asked: Asked, links: Sequence[JsonObject]) -> Asked | None:
     link = next((x for x in links if x.get("rel") == "next" and isinstance(x.get("href"), str)), None)
     if link is None:
         return None
-    url = urljoin(asked.url, link["href"])
-    if not web(url):
+    url = joined(asked.url, link["href"])
+    if url is None:
         return None
     said = link.get("headers")
     headers = {

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import httpx
 
@@ -82,6 +82,22 @@ def checked_address(url: str) -> str:
     return url.rstrip("/")
 
 
+def joined(base: str, href: str) -> str | None:
+    """Where a link leads; None for what is no address on the web.
+
+    A server behind a proxy that speaks HTTPS often calls itself http: that is the same one.
+    """
+    try:
+        url = urljoin(base, href)
+        ours, theirs = urlsplit(base), urlsplit(url)
+        _ = theirs.port  # raises for one that is none
+    except ValueError:
+        return None
+    if (ours.scheme, theirs.scheme) == ("https", "http") and ours.netloc == theirs.netloc == ours.hostname:
+        return urlunsplit(theirs._replace(scheme="https"))
+    return url if web(url) else None
+
+
 class Courier:
     """Fetches documents of one catalogue. Its key goes to its own address alone, whatever a link or redirect says."""
 
@@ -144,9 +160,10 @@ class Courier:
                 if answer.status_code not in REDIRECTS or not location or turn == _MOST_REDIRECTS:
                     yield answer
                     return
-                url = urljoin(url, location)
-                if not web(url):
-                    raise SourceFault("source-redirect", f"{asked.url} leads to {url}, which is not on the web.", 400)
+                target = joined(url, location)
+                if target is None:
+                    raise SourceFault("source-redirect", f"{asked.url} leads to no address on the web.", 400)
+                url = target
                 if answer.status_code in (301, 302, 303) and method != "GET":
                     method, body = "GET", None
 

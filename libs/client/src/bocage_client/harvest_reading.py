@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag
 
-from bocage_client.adopting import web
 from bocage_client.errors import InputError, JsonObject
 from bocage_client.harvest_dialects import (
     Api,
@@ -23,7 +22,7 @@ from bocage_client.harvest_dialects import (
     page_of,
     recognised,
 )
-from bocage_client.harvest_http import Asked, Courier, SourceFault
+from bocage_client.harvest_http import Asked, Courier, SourceFault, joined
 from bocage_client.harvest_normalising import Kind
 from bocage_client.http import origin
 from bocage_client.load_journal import digest_of
@@ -196,8 +195,9 @@ class Documents(Tree):
         self._courier, self._origin = courier, origin(root)
 
     def resolve(self, href: str, place: str) -> str | None:
-        target = urldefrag(urljoin(place, href))[0]
-        return target if web(target) and origin(target) == self._origin else None
+        found = joined(place, href)
+        target = urldefrag(found)[0] if found is not None else None
+        return target if target is not None and origin(target) == self._origin else None
 
     def content(self, place: str) -> bytes:
         return self._courier.content(place)

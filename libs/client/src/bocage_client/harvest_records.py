@@ -86,7 +86,7 @@ class Records:
                 self.report.skip(target, getattr(error, "rule", "not-loadable"), where, str(error))
                 continue
             except (ValueError, RecursionError):
-                detail = "it holds what JSON does not: NaN, half a character, or too deep a nesting"
+                detail = "it holds NaN, half a character, too deep a nesting or an address that is none"
                 self.report.skip(target, "not-json", where, detail)
                 continue
             newest = max(filter(None, (newest, came)), default=None)
