@@ -72,7 +72,7 @@ def key_of(file: Path | None, environment: Mapping[str, str] = os.environ) -> st
 
 def checked_address(url: str) -> str:
     """Raises UsageError for what is no address of a catalogue."""
-    if not web(url):
+    if joined(url, "") is None:
         raise UsageError(f"{url} is no address on the web: give one such as https://example.org/stac.", "bad-address")
     parts = urlsplit(url)
     if parts.username or parts.password:
