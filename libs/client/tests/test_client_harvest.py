@@ -359,7 +359,7 @@ def test_what_is_no_catalogue(stub: Stub, bocage: Bocage, serve: Serve) -> None:
         done = bocage("harvest", source.url, "--json")
         assert done.code == 1 and json.loads(done.out)["code"] == code
     for arguments in (
-        ["ftp://a.org"], ["http://user:word@a.org"], [stub.url], [source.url, "--kind", "wfs"],
+        ["ftp://a.org"], ["http://a:x"], ["http://user:word@a.org"], [stub.url], [source.url, "--kind", "wfs"],
         [source.url, "--since", "yesterday"], [source.url, "--audience", "all"], [source.url, "--licence", "free"],
         [source.url, "--bbox", "1,2"], [source.url, "--prune", "--since", "last"],
         [source.url, "--into", "x", "--collection", "a", "--collection", "b"],
