@@ -218,7 +218,7 @@ def stub_app(stub: Stub) -> FastAPI:
     @app.post("/stac/search")
     async def search(request: Request) -> Any:
         body = await request.json()
-        keys = [(c, i) for c in body["collections"] for i in body["ids"]]
+        keys = [(c, i) for c in body["collections"] for i in body.get("ids", [i for k, i in stub.items if k == c])]
         return {"features": [stub.items[key] for key in keys if key in stub.items], "links": []}
 
     @app.post("/stac/export")
@@ -250,6 +250,10 @@ def stub_app(stub: Stub) -> FastAPI:
             return problem(400, "asset-href")
         stub.items[c, document["id"]] = document
         return document
+
+    @app.delete("/stac/collections/{c}/items/{i}")
+    def delete(c: str, i: str) -> Any:
+        return {"deleted": i} if stub.items.pop((c, i), None) else problem(404, "not-found")
 
     @app.put("/stac/collections/{c}/items/{i}")
     async def update(c: str, i: str, request: Request) -> Any:

@@ -14,6 +14,7 @@ from bocage_client import (
     cli_account,
     cli_admin,
     cli_deposits,
+    cli_harvest,
     cli_ingest,
     cli_jobs,
     cli_keys,
@@ -56,6 +57,7 @@ def make_app(help_for_nothing: bool = True) -> typer.Typer:
     cli_jobs.register(app)
     cli_ingest.register(app)
     cli_transfer.register(app)
+    cli_harvest.register(app)
     cli_signing.register(app)
     cli_quotas.register(app)
     app.add_typer(cli_deposits.make_app(help_for_nothing), name="deposit", help="From a draft to a citable record.")

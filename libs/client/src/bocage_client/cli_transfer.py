@@ -65,7 +65,7 @@ def _question(
     made: dict[str, Any] = {
         "collections": collections or None,
         "ids": [x for part in ids for x in part.split(",") if x] if ids else None,
-        "bbox": _numbers(bbox),
+        "bbox": numbers(bbox),
         "datetime": period,
         "filter": filter_,
         "filter-lang": "cql2-text" if filter_ else None,
@@ -76,7 +76,7 @@ def _question(
     return {name: value for name, value in made.items() if value is not None}
 
 
-def _numbers(text: str | None) -> list[float] | None:
+def numbers(text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:

@@ -119,6 +119,12 @@ class Client:
         options = loading.Options(collection, Manner(upsert, partial))
         return loading.load(self.transport, [str(x) for x in sources], options, ingest.Silent()).document()
 
+    def harvest(self, source: str, **options: Any) -> JsonObject:
+        """The records of another catalogue; options as those of `bocage harvest`. What became of them."""
+        from bocage_client.harvest import Options, harvest
+
+        return harvest(self.transport, source, Options(**options), ingest.Silent()).document()
+
 
 def connect(url: str | None = None, key: str | None = None) -> Client:
     """By what is given, else BOCAGE_URL and BOCAGE_API_KEY, else what `bocage login` stored."""
