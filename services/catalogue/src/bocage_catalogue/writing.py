@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing
+from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, process_links, storing
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.bodies import Body
@@ -81,7 +81,7 @@ def patched(shown: Document, patch: Any) -> Document:
 
 
 def _rights(collection: Document) -> Document:
-    return rights_of(collection.get("bocage:licences"), collection.get("license"))
+    return rights_of(collection.get("bocage:licences"), collection.get("license")) | process_links.kept(collection)
 
 
 def _required(collection: Document) -> bool:
