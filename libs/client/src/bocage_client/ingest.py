@@ -201,9 +201,7 @@ def _merged(existing: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def _missing(existing: dict[str, Any], links: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those of `links`, by relation and path, that an item does not have."""
     held = {(link.get("rel"), urlsplit(str(link.get("href"))).path) for link in existing.get("links", [])}
-    return [
-        link for link in links if not any(rel == link["rel"] and path.endswith(link["href"]) for rel, path in held)
-    ]
+    return [link for link in links if not any(rel == link["rel"] and path.endswith(link["href"]) for rel, path in held)]
 
 
 def _ensure_uploaded(

@@ -45,7 +45,7 @@ def check(collection: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def kept(collection: Mapping[str, Any]) -> Document:
+def named_processes(collection: Mapping[str, Any]) -> Document:
     """The member, for what is kept of a collection beside its licences."""
     return {FIELD: collection[FIELD]} if collection.get(FIELD) is not None else {}
 

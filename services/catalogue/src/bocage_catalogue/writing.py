@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, process_links, storing
+from bocage_catalogue import authority, bodies, bulk, documents, etags, finished, language, present, storing
 from bocage_catalogue.acceptance import Acceptance
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.bodies import Body
@@ -26,6 +26,7 @@ from bocage_catalogue.collection_search import stored_collection
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.etags import tagged
 from bocage_catalogue.present import GEOJSON, JSON, Document, stac
+from bocage_catalogue.process_links import named_processes
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
@@ -81,7 +82,7 @@ def patched(shown: Document, patch: Any) -> Document:
 
 
 def _rights(collection: Document) -> Document:
-    return rights_of(collection.get("bocage:licences"), collection.get("license")) | process_links.kept(collection)
+    return rights_of(collection.get("bocage:licences"), collection.get("license")) | named_processes(collection)
 
 
 def _required(collection: Document) -> bool:
