@@ -41,6 +41,7 @@ class Acceptance:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
         if sent.nulls:
             made = dict(documents.without_nulls(made))
+        concepts.stored(made.get("properties") or {}, self.identity.public_base, "properties.themes")
         found = documents.check_item(made, holder, name)
         concepts.stored(made["properties"], self.identity.public_base, "properties.themes")
         hrefs = AssetHrefs(

@@ -49,6 +49,8 @@ _IN_FRENCH = {
     "Aggregations": "Agrégations",
     "All items of a search": "Tous les objets d’une recherche",
     "Changes": "Changements",
+    "Vocabulary": "Vocabulaire",
+    "Entry portals": "Portails d’entrée",
     "Items": "Objets",
     "OpenAPI": "OpenAPI",
     "Documentation of the API": "Documentation de l’API",

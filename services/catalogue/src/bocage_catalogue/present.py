@@ -186,6 +186,7 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
     if not sees_shares(identity, properties):
         properties.pop(SHARED_FIELD, None)
     internal = identity.has("service:assets")
+    concepts.show(properties, base, tongue)
     epsg = with_epsg(properties)
     gated, stores_itself = False, stores(stored, properties)
     assets: dict[str, Any] = {}
