@@ -86,6 +86,7 @@ class Asker:
             "process_id": "hillshade", "color_map_id": "viridis", "licence": LICENCE, "version": "1.0",
             "z": "10", "x": "520", "y": "373", "scale": "2", "format": "png", "lon": "3.05", "lat": "43.05",
             "url": to.asset, "href": to.asset, "account": "local", "container": to.collection,
+            "scheme": "variables", "concept": "albedo", "portal_id": "theia",
             "aggregations": "total_count,collection_frequency",
         }  # fmt: skip
         if name in known:
@@ -133,8 +134,8 @@ class Asker:
             return {"title": "overwritten"} if operation.method == "patch" else collection(to)
         if path.startswith("/processing/"):
             return {"inputs": {"item": to.reference}, "audience": "owner"}
-        if path in ("/stac/search", "/stac/export"):
-            return {"collections": [to.collection], "ids": [to.item], "explain": path == "/stac/search"}
+        if path == "/stac/export" or (path.startswith("/stac/") and path.endswith("/search")):
+            return {"collections": [to.collection], "ids": [to.item], "explain": path.endswith("/search")}
         if path == "/rights/tile_tokens":
             return {"items": [to.reference], "ttl": 600}
         content = operation.about["requestBody"].get("content", {})

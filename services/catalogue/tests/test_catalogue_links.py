@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ BASES = [
     "https://hub.example.org:8443/a/stac/b",
     "http://[::1]:8000",
 ]
+
+
+# Concepts are many, and alike: some of them are looked at.
+SOME = "(?!mangrove|data-terra|geodev)"
+ALIKE = re.compile(rf"/vocabulary/[a-z]+/{SOME}|[?](variable|theme|cds|ces|art|portal)={SOME}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,7 +80,7 @@ def check_links(catalogue: Any, base: str) -> None:
             assert href.startswith(base + "/"), (path, href)
             rest = href.removeprefix(base)
             assert not rest.startswith("//") and "/stac/stac" not in rest, href
-            if rest.startswith("/stac") and rest not in seen:
+            if rest.startswith("/stac") and rest not in seen and not ALIKE.search(rest):
                 seen.add(rest)
                 waiting.append(rest)
     assert {"/stac/collections/links/items/l3", "/stac/collections/links/queryables"} <= seen

@@ -6,12 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from bocage_catalogue.concepts import THEMES, close, show, stored
+from bocage_catalogue.concepts import THEMES
 from bocage_catalogue.subjects import FILTERS, MOST
-from bocage_kit.problems import Problem
 from bocage_theia.vocabulary import vocabulary
-from hypothesis import given
-from hypothesis import strategies as st
 
 BASES = ("http://127.0.0.1:8000", "https://hub.example.org/bocage")
 
@@ -147,6 +144,9 @@ def test_the_query_extension_and_an_items_own_property(catalogue: Any) -> None:
     client = catalogue.anonymous
     asked = {"query": json.dumps({"variable": {"eq": "albedo"}})}
     assert collections(client.get("/stac/search", params=asked)) == {"bright"}
+    asked = {"query": json.dumps({"cds": {"eq": "grenoble"}})}
+    assert collections(client.get("/stac/search", params=asked)) == set()
+    assert collections(client.get("/stac/collections", params=asked)) == set()
     asked = {"query": json.dumps({"cds": {"in": ["montpellier", "grenoble"]}})}
     assert collections(client.get("/stac/search", params=asked)) == {"thirsty", "soils"}
     # What the items themselves call `variable` is still there, by its long name.
@@ -195,6 +195,7 @@ def test_did_you_mean(catalogue: Any, asked: dict[str, str], meant: list[str]) -
         },
         {"filter": '{"op": "and", "args": {"property": "variable"}}', "filter-lang": "cql2-json"},
         {"filter": '{"property": "variable"}', "filter-lang": "cql2-json"},
+        {"filter": '{"op": "=", "args": [{"property": ["variable"]}, 1]}', "filter-lang": "cql2-json"},
         {"filter": '{"op": "=", "args": [[{"property": "variable"}], "a"]}', "filter-lang": "cql2-json"},
         {"query": '{"variable": {"startsWith": "alb"}}'},
         {"sortby": "variable"},
@@ -272,6 +273,37 @@ def admin_of(module_database: Any) -> Any:
     return value
 
 
+def test_items_speak_of_concepts_in_the_same_way(catalogue: Any) -> None:
+    service = catalogue.service
+    own = [{"scheme": f"{BASES[0]}/stac/vocabulary/variables", "concepts": [{"id": "albedo", "title": "whatever"}]}]
+    item = catalogue.item("speaks", themes=own, **{"bocage:audience": "public"})
+    item["stac_extensions"] = [THEMES]
+    assert service.post("/stac/collections/plain/items", json=item).status_code == 201
+    for tongue, title in (("en", "Albedo"), ("fr", "Albédo")):
+        answer = service.get("/stac/collections/plain/items/speaks", headers={"Accept-Language": tongue})
+        (entry,) = answer.json()["properties"]["themes"]
+        assert entry["scheme"] == own[0]["scheme"] and entry["concepts"][0]["title"] == title
+        page = service.get("/stac/search", params={"ids": "speaks"}, headers={"Accept-Language": tongue})
+        assert page.json()["features"] == [answer.json()]
+        again = service.put("/stac/collections/plain/items/speaks", json=answer.json())
+        assert again.headers["etag"].partition("-")[0] == answer.headers["etag"].partition("-")[0]
+    other = catalogue.as_(catalogue.identities["service"].model_copy(update={"public_base": BASES[1]}))
+    shown = other.get("/stac/collections/plain/items/speaks").json()["properties"]["themes"]
+    assert shown[0]["scheme"] == f"{BASES[1]}/stac/vocabulary/variables"
+    wrong = service.patch("/stac/collections/plain/items/speaks", json={"properties": {"themes": [
+        {"scheme": "vocabulary/variables", "concepts": [{"id": "abledo"}]}]}})  # fmt: skip
+    assert wrong.status_code == 400 and "albedo" in wrong.text and "properties.themes[0]" in wrong.text
+    assert service.delete("/stac/collections/plain/items/speaks").status_code == 200
+
+
+def test_queryables_name_the_filters(catalogue: Any) -> None:
+    for path in ("/stac/queryables", "/stac/collections/bright/queryables"):
+        told = catalogue.anonymous.get(path, headers={"Accept-Language": "fr"}).json()["properties"]
+        assert "albedo" in told["variable"]["enum"] and told["cds"]["title"] == "Centres de données et de services"
+        assert FILTERS.keys() <= told.keys()
+    assert not FILTERS.keys() - {"variable"} & catalogue.anonymous.get("/stac/sortables").json()["properties"].keys()
+
+
 def test_schemes_of_others_are_left_alone(catalogue: Any) -> None:
     foreign = [
         {"scheme": "https://example.org/vocabulary/variables", "concepts": [{"id": "nothing of ours", "title": "N"}]},
@@ -304,63 +336,6 @@ def test_what_the_vocabulary_does_not_hold_is_refused(catalogue: Any, entry: Any
     answer = catalogue.service.post("/stac/collections", json=made)
     assert answer.status_code == 400, answer.text
     assert answer.json()["code"] == code and said in answer.json()["detail"], answer.text
-
-
-IDS = [(one.scheme, one.id) for one in vocabulary()]
-JUNK = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.sampled_from(["vocabulary/variables", "albedo"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["scheme", "concepts", "id", "title"]), inner, max_size=3)
-    ),
-    max_leaves=12,
-)
-
-
-@given(
-    st.lists(st.lists(st.sampled_from(IDS), min_size=1, max_size=4), min_size=1, max_size=4),
-    st.sampled_from(BASES),
-    st.sampled_from(["en", "fr"]),
-)
-def test_showing_and_storing_are_inverse(entries: list[list[tuple[str, str]]], base: str, tongue: str) -> None:
-    kept = [
-        {
-            "scheme": f"vocabulary/{entry[0][0]}",
-            "concepts": [{"id": name} for scheme, name in entry if scheme == entry[0][0]],
-        }
-        for entry in entries
-    ]
-    holder = {"themes": kept}
-    show(holder, base, tongue)
-    assert holder["themes"] != kept
-    stored(holder, base)
-    assert holder["themes"] == kept
-    stored(holder, base)
-    assert holder["themes"] == kept
-
-
-@given(JUNK)
-def test_nothing_that_was_loaded_makes_showing_fail(themes_: Any) -> None:
-    holder = {"themes": themes_}
-    show(holder, BASES[0], "fr")
-    try:
-        stored(holder, BASES[0])
-    except Problem as problem:
-        assert problem.status == 400
-
-
-@given(st.sampled_from(IDS), st.integers(0, 30))
-def test_a_letter_that_is_missing_is_guessed(which: tuple[str, str], place: int) -> None:
-    scheme = vocabulary().schemes[which[0]]
-    if len(which[1]) < 5:
-        return
-    place %= len(which[1])
-    wrong = which[1][:place] + which[1][place + 1 :]
-    assert wrong in scheme.concepts or which[1] in close(scheme, wrong)
 
 
 def test_each_filter_is_a_scheme() -> None:

@@ -28,7 +28,7 @@ def content(catalogue: Any) -> None:
              description="Albedo, albedo and albedo again: soil moisture, forests, LAI and turbidity are elsewhere."),
         make("b-keyword", "Meadows of Aubrac", "Prairies de l'Aubrac", variables="grassland", keywords=["albedo"]),
         make("c-concept", "Reflected sunlight", "Lumière réfléchie", variables="albedo", cds="toulouse"),
-        make("d-title", "Surface albedo of France", "Albédo de surface de la France", variables="albedo", cds="toulouse"),
+        make("d-title", "Surface albedo, France", "Albédo de surface, France", variables="albedo", cds="toulouse"),
         make("moisture", "Soil moisture by plot", "Humidité du sol à la parcelle", variables="soil-moisture-thrs",
              cds="montpellier"),
         make("spm", "Matter in rivers", "Matières dans les rivières", variables="suspended-matter"),

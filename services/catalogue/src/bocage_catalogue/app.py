@@ -49,7 +49,18 @@ from stac_fastapi.types.errors import (
 from stac_fastapi.types.extension import ApiExtension
 from stac_fastapi.types.search import APIRequest
 
-from bocage_catalogue import aggregating, changes, concept_words, export, landing, parameters, queryables, writing
+from bocage_catalogue import (
+    aggregating,
+    changes,
+    concept_words,
+    export,
+    landing,
+    parameters,
+    portals,
+    queryables,
+    vocabulary_pages,
+    writing,
+)
 from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
@@ -125,6 +136,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     _mount(app, LocalStore(settings.store_root))
+    app.include_router(vocabulary_pages.router())
     app.include_router(landing.router())
     app.include_router(aggregating.router())
     app.include_router(changes.router())
@@ -184,6 +196,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         TokenPaginationExtension(),
     ]
     post_model = create_post_request_model(search, base_model=SearchBody)
+    get_model = create_get_request_model(search)
     client = ReadingClient(pgstac_search_model=cast(type[PgstacSearch], post_model), landing_page_id="bocage")
     Api(
         app=app,
@@ -192,7 +205,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         extensions=[*search, *items],
         client=client,
         response_class=JSONResponse,
-        search_get_request_model=create_get_request_model(search),
+        search_get_request_model=get_model,
         search_post_request_model=post_model,
         items_get_request_model=cast(
             type[APIRequest],
@@ -203,6 +216,7 @@ def _mount(app: FastAPI, store: LocalStore) -> None:
         exceptions={},
     )
     app.include_router(writing.router(store))
+    app.include_router(portals.router(get_model, post_model))
 
 
 def _add_refusals(app: FastAPI) -> None:

@@ -25,6 +25,7 @@ from bocage_catalogue.kinds import CORE, MOMENT, MOMENTS, Known
 from bocage_catalogue.paging import with_query
 from bocage_catalogue.present import JSON, Document, link, stac
 from bocage_catalogue.subject_parameters import SubjectParameters
+from bocage_catalogue.subjects import Subject
 from bocage_catalogue.visibility import COLLECTIONS_SQL, VISIBLE, CollectionRow, collections_arguments
 
 MOST, MOST_OFFSET, LIMIT = 1000, 1_000_000, 10
@@ -194,8 +195,14 @@ def _number(text: str) -> float:
 
 async def all_collections(request: Request, **given: Any) -> Response:
     """The collections that the caller sees, searched among and by pages."""
+    return await listed(request, {name: value for name, value in given.items() if value is not None})
+
+
+async def listed(request: Request, given: Mapping[str, Any], about: tuple[Subject, ...] = (), *holder: str) -> Response:
+    """The same of those about something, which `holder`, a path, holds."""
     identity, tongue = caller(request), language.of(request)
-    search, look = asked_for({name: value for name, value in given.items() if value is not None})
+    search, look = asked_for(given)
+    search = replace(search, about=(*search.about, *about))
     search = await subjects.resolved(database_of(request), identity, search, words=False)
     limit, offset = min(look.limit, MOST), given.get("offset") or 0
     found, matched = await seen_collections(database_of(request), identity, limit, offset, search)
@@ -203,8 +210,9 @@ async def all_collections(request: Request, **given: Any) -> Response:
     if look.include or look.exclude:
         shown = [fields.chosen(one, look.include, look.exclude, fields.OF_COLLECTIONS) for one in shown]
     base = identity.public_base
-    here = stac(base, "collections")
+    here = stac(base, *holder, "collections")
     links = [link("root", stac(base)), link("self", with_query(request, here))]
+    links += [link("parent", stac(base, *holder))] if holder else []
     if offset + limit < matched:
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:

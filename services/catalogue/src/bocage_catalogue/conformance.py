@@ -51,6 +51,13 @@ TRANSACTION = (
     f"{_STAC}/v1.0.0/collections/extensions/transaction",
 )
 
+# Of the view of a portal, whose collections and items have their own places below the root.
+PORTAL_CLASSES = (
+    *(f"{_STAC}/v1.0.0/{name}" for name in ("core", "collections", "item-search")),
+    *(name for name in (*SORT, *FIELDS, *QUERY, *FILTER, *FREE_TEXT) if "item-search" in name),
+    *COLLECTION_SEARCH,
+)
+
 CLASSES = tuple(
     sorted(
         (

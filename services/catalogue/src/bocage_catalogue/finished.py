@@ -19,7 +19,7 @@ from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 from bocage_kit.problems import Problem
 
-from bocage_catalogue import counting, ordering, places, present, registry
+from bocage_catalogue import counting, ordering, places, present, process_links, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.database import Connection, Database
@@ -313,7 +313,7 @@ class Layout:
     def text(self, row: Row) -> bytes:
         """The item as the caller sees it, as JSON."""
         sheet: Row = row["now"] or row
-        if not sheet["laid_out"] or self._internal:
+        if not sheet["laid_out"] or self._internal or process_links.are_made(self._rights(row)):
             return orjson.dumps(self.document(row))
         gated, licences, terms = self._decision(row)
         body: bytes = sheet["body"]

@@ -6,7 +6,7 @@ from bocage_kit.access import caller
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from bocage_catalogue import language, present
+from bocage_catalogue import language, portals, present
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows, seen_collections
@@ -44,6 +44,7 @@ async def landing_page(request: Request, about: Document, classes: list[str]) ->
             "conformsTo": classes,
             "links": [
                 *_links(base, tongue),
+                *portals.child_links(base, tongue),
                 *(link("child", stac(base, "collections", name), JSON, title or name) for name, title in seen),
             ],
         },
@@ -73,19 +74,22 @@ def _links(base: str, tongue: str) -> list[Link]:
         titled("aggregations", stac(base, "aggregations"), JSON, "Aggregations", method="GET"),
         titled("export", stac(base, "export"), NDJSON.media_type, "All items of a search", method="GET"),
         titled("changes", stac(base, "changes"), JSON, "Changes", method="GET"),
+        titled("vocabulary", stac(base, "vocabulary"), JSON, "Vocabulary", method="GET"),
+        titled("catalogs", stac(base, "catalogs"), JSON, "Entry portals", method="GET"),
         titled("service-desc", f"{base}/openapi.json", _OPENAPI, "OpenAPI", hreflang="en"),
         titled("service-doc", f"{base}/docs", "text/html", "Documentation of the API", hreflang="en"),
     ]
 
 
 async def children(request: Request) -> Response:
-    """The collections that the root has as children, in full."""
+    """The portals and the collections that the root has as children, in full."""
     identity, tongue = caller(request), language.of(request)
+    views = await portals.catalogs(request, await collection_rows(database_of(request), identity))
     rows, _ = await seen_collections(database_of(request), identity, _CHILDREN)
     base = identity.public_base
     return answer(
         {
-            "children": [present.collection(row.stored, identity, tongue) for row in rows],
+            "children": [*views, *(present.collection(row.stored, identity, tongue) for row in rows)],
             "links": [link("root", stac(base)), link("self", stac(base, "children"))],
         },
         headers={"Content-Language": tongue},

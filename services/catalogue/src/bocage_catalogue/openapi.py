@@ -13,6 +13,7 @@ Document = dict[str, Any]
 _VERBS = ("get", "put", "post", "delete", "patch")
 _JSON, _GEOJSON, _PROBLEM = "application/json", "application/geo+json", "application/problem+json"
 _SCHEMA, _LINES = "application/schema+json", "application/x-ndjson"
+_LINKED = "application/ld+json"
 
 _STATUSES = {
     304: "Not changed since: `If-None-Match` names what there is",
@@ -39,10 +40,18 @@ _ALWAYS = (400, 401, 403, 404, 405, 429, 431, 502, 503, 504)
 _OF_HTTP = (400, 431)
 _OF_BODIES = (413, 415)
 _OF_WRITES = (409, 412, 428)
-_TAGGED = frozenset({"/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"})
+_TAGGED = frozenset(
+    (
+        *("/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"),
+        *("/stac/vocabulary", "/stac/vocabulary/{scheme}", "/stac/vocabulary/{scheme}/{concept}"),
+        "/stac/catalogs/{portal_id}/collections/{collection_id}",
+    )
+)
 
 _LINKS = {"type": "array", "items": {"$ref": "#/components/schemas/StacLink"}}
 _COUNT = {"type": "integer", "minimum": 0}
+_TEXT: Document = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
 _SCHEMAS: Document = {
     "Problem": {
         "type": "object",
@@ -190,9 +199,47 @@ _SCHEMAS: Document = {
         },
     },
     "StacSchema": {"type": "object", "required": ["$schema", "$id", "type", "properties"]},
+    "StacPortals": {
+        "type": "object",
+        "required": ["catalogs", "links"],
+        "properties": {
+            "catalogs": {"type": "array", "items": {"$ref": "#/components/schemas/StacCatalog"}},
+            "links": _LINKS,
+        },
+    },
+    "StacVocabulary": {
+        "type": "object",
+        "required": ["schemes", "links"],
+        "properties": {
+            "schemes": {"type": "array", "items": {"$ref": "#/components/schemas/StacScheme"}},
+            "links": _LINKS,
+        },
+    },
+    "StacScheme": {
+        "type": "object",
+        "required": ["id", "title", "description", "source", "links"],
+        "properties": {
+            **dict.fromkeys(("id", "title", "description", "source", "parameter"), _TEXT),
+            "size": _COUNT,
+            "concepts": {"type": "array", "items": {"$ref": "#/components/schemas/StacConcept"}},
+            "links": _LINKS,
+        },
+    },
+    "StacConcept": {
+        "type": "object",
+        "required": ["id", "scheme", "title", "labels", "broader", "narrower", "collections", "links"],
+        "properties": {
+            **dict.fromkeys(("id", "scheme", "title", "description"), _TEXT),
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            **dict.fromkeys(("broader", "narrower"), _TEXTS),
+            "collections": _COUNT,
+            "links": _LINKS,
+        },
+    },
 }
 # What succeeds, by verb and path: the type of the answer and its schema.
 _COLLECTION, _ITEM = "/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"
+_PORTAL = "/stac/catalogs/{portal_id}"
 _AGGREGATE = (("get", "aggregate"), ("post", "aggregate"))
 _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("get", "/stac"): (_JSON, "StacCatalog"),
@@ -212,6 +259,14 @@ _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
         for at in ("/stac", _COLLECTION) for verb, name in (("get", "aggregations"), *_AGGREGATE)
     },
     ("get", "/stac/changes"): (_JSON, "StacChanges"),
+    ("get", "/stac/vocabulary"): (_JSON, "StacVocabulary"),
+    ("get", "/stac/vocabulary/{scheme}"): (_JSON, "StacScheme"),
+    ("get", "/stac/vocabulary/{scheme}/{concept}"): (_JSON, "StacConcept"),
+    ("get", "/stac/catalogs"): (_JSON, "StacPortals"),
+    ("get", _PORTAL): (_JSON, "StacCatalog"),
+    ("get", f"{_PORTAL}/collections"): (_JSON, "StacCollections"),
+    ("get", f"{_PORTAL}/collections/{{collection_id}}"): (_JSON, "StacCollection"),
+    **{(verb, f"{_PORTAL}/search"): (_GEOJSON, "StacItemCollection") for verb in ("get", "post")},
 }  # fmt: skip
 _LANGUAGE: Document = {
     "name": "language",
@@ -273,6 +328,8 @@ def _responses(verb: str, path: str, declared: Document) -> Document:
         content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
         if path == "/stac/changes":
             content[_LINES] = {"schema": {"type": "string"}}
+        if path.startswith("/stac/vocabulary"):
+            content[_LINKED] = {"schema": {"type": "object"}}
         made[success] = {"description": made[success].get("description", "Successful Response"), "content": content}
     for status in _failures(verb, path):
         made[status] = _problem(status)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from stac_fastapi.pgstac.extensions import FiltersClient
 
-from bocage_catalogue import language, registry
+from bocage_catalogue import language, registry, subjects
 from bocage_catalogue.answers import answer, database_of
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import collection_rows
@@ -42,6 +42,12 @@ def _schema(name: str, kinds: frozenset[str], tongue: str) -> dict[str, Any]:
     return {**found, "format": "date-time"} if MOMENT in kinds else found
 
 
+def _subject(name: str, tongue: str) -> dict[str, Any]:
+    """What a collection, or that of an item, is about."""
+    scheme = subjects.scheme_of(name)
+    return {"title": scheme.title[tongue], "type": "string", "enum": list(scheme.concepts)}
+
+
 async def document(request: Request, what: str, collection: str | None) -> Response:
     """The queryables or the sortables of one collection, or of all. Raises Problem 404."""
     identity, database, tongue = caller(request), database_of(request), language.of(request)
@@ -54,6 +60,9 @@ async def document(request: Request, what: str, collection: str | None) -> Respo
     told = registry.told(known)
     if what == "sortables":
         told = {name: sortable for name, kinds in told.items() if (sortable := kinds & set(SCALARS))}
+    properties = {name: _schema(name, kinds, tongue) for name, kinds in told.items()}
+    if what == "queryables":
+        properties |= {name: _subject(name, tongue) for name in subjects.FILTERS}
     holder = language.say("all collections", tongue) if collection is None else rows[collection].title or collection
     path = (what,) if collection is None else ("collections", collection, what)
     return answer(
@@ -62,7 +71,7 @@ async def document(request: Request, what: str, collection: str | None) -> Respo
             "$id": stac(identity.public_base, *path),
             "type": "object",
             "title": f"{language.say(what.capitalize(), tongue)} – {holder}",
-            "properties": {name: _schema(name, kinds, tongue) for name, kinds in told.items()},
+            "properties": properties,
             "additionalProperties": False,
         },
         _SCHEMA,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bocage_kit.identity import Identity
@@ -53,11 +54,16 @@ class About:
 
     def under(self, scheme: str) -> frozenset[str]:
         """What it is about, with all that is broader; what is about a variable is about the variable's themes."""
-        words, own = vocabulary(), self.own.get(scheme, frozenset())
-        found = {*own, *(one.id for name in own for one in words.ancestors(scheme, name))}
+        found = frozenset[str]().union(*(_above(scheme, name) for name in self.own.get(scheme, ())))
         if scheme == "themes":
-            found |= {theme for variable in self.own.get("variables", ()) for theme in words.themes_of(variable)}
-        return frozenset(found)
+            found = found.union(*(vocabulary().themes_of(name) for name in self.own.get("variables", ())))
+        return found
+
+
+@lru_cache(4096)
+def _above(scheme: str, concept: str) -> frozenset[str]:
+    """A concept and all that are broader."""
+    return frozenset((concept, *(one.id for one in vocabulary().ancestors(scheme, concept))))
 
 
 def scheme_of(name: str) -> Scheme:
@@ -97,7 +103,7 @@ def _mentions(node: Any) -> bool:
     while waiting:
         inner = waiting.pop()
         if isinstance(inner, dict):
-            if inner.get("property") in FILTERS:
+            if _is_subject(inner):
                 return True
             waiting += inner.values()
         elif isinstance(inner, list):
@@ -114,8 +120,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
     terms = list(search.terms) if words else []
     if not (search.about or terms or any(parts)):
         return search
-    async with database.reading() as connection:
-        rows = await connection.fetch(_SEEN, *collections_arguments(identity), terms, any(parts))
+    rows = await _fetched(database, identity, terms, everything=any(parts))
     seen = [about(row["id"], row["concepts"]) for row in rows]
     return replace(
         search,
@@ -127,6 +132,17 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
         ),
         named=tuple(row["id"] for row in rows if row["named"]),
     )
+
+
+async def about_all(database: Database, identity: Identity) -> list[About]:
+    """What the collections that the caller sees are about; those without concepts are left out."""
+    return [about(row["id"], row["concepts"]) for row in await _fetched(database, identity, [], everything=False)]
+
+
+async def _fetched(database: Database, identity: Identity, terms: list[str], *, everything: bool) -> list[Any]:
+    async with database.reading() as connection:
+        found: list[Any] = await connection.fetch(_SEEN, *collections_arguments(identity), terms, everything)
+    return found
 
 
 def about(collection: str, keys: Iterable[str]) -> About:
@@ -161,8 +177,8 @@ def _rewritten(node: Any, at: str, seen: list[About]) -> Any:
         return {**node, "args": [_rewritten(one, f"{at}.args[{n}]", seen) for n, one in enumerate(arguments)]}
     test = _test(str(operator).lower(), arguments, at)
     names = [one.collection for one in seen if test(one)]
-    # No collection at all is a list that CQL2 does not know.
-    return {"op": "in", "args": [{"property": "collection"}, names]} if names else False
+    # A list in CQL2 is never empty, and no collection has an empty name.
+    return {"op": "in", "args": [{"property": "collection"}, names or [""]]}
 
 
 def _test(operator: str, arguments: Any, at: str) -> Test:
@@ -201,7 +217,8 @@ def _lies_in(scheme: str, concept: str, ids: frozenset[str]) -> bool:
 
 
 def _is_subject(node: Any) -> bool:
-    return isinstance(node, dict) and node.get("property") in FILTERS
+    name = node.get("property") if isinstance(node, dict) else None
+    return isinstance(name, str) and name in FILTERS
 
 
 def _cannot(at: str) -> Problem:

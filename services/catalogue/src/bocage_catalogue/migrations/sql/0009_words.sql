@@ -91,6 +91,22 @@ for each row execute function describe_collection();
 update finished_collection set body = body;
 
 
+-- Items that name concepts themselves are laid out by the reader, who knows the language and the base. The function is
+-- as it was but for that.
+do $$
+declare
+    before constant text := pg_get_functiondef('catalogue.laid(pgstac.items)'::regprocedure);
+    listed constant text := 'bocage:translations,auth:schemes';
+begin
+    if position(listed || '}' in before) = 0 then
+        raise exception 'catalogue.laid does not list what the reader lays out';
+    end if;
+    execute replace(before, listed || '}', listed || ',themes}');
+end
+$$;
+update finished_item set hrefs = null, laid_out = null, body = null where content -> 'properties' ? 'themes';
+
+
 -- Gives words to the concepts: text in parallel arrays, by key; weight is that of a concept's own names. Collections
 -- about a concept whose words change are found by the new ones. Returns how many concepts changed.
 create function learn_concepts(keys text[], own text[], weights text[], broader text[]) returns bigint
