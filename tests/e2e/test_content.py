@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ import rasterio.windows
 from bocage_client import connect
 from bocage_deploy import content
 from bocage_deploy.content import ContentFailed, Loaded
+from bocage_theia import directory
 from platforms import Running
 
 
@@ -59,9 +64,12 @@ def test_all_of_it_is_there(running: Running, loaded: InPlace) -> None:
     catalogue = pystac_client.Client.open(f"{running.url}/stac/")
     assert {record["id"] for record in records} <= {found.id for found in catalogue.get_collections()}
     found = list(catalogue.search(filter={"op": "=", "args": [{"property": "bocage:synthetic"}, True]}).items())
-    assert len(found) == loaded.first.items["new"]
+    listed = directory.items()
+    assert len(found) == loaded.first.items["new"] - len(listed)
     assert all(item.properties["title"].startswith("Synthetic sample") for item in found)
     assert all(item.geometry and item.bbox for item in found)
+    for item in listed:
+        assert catalogue.get_collection(item["collection"]).get_item(item["id"]) is not None, item["id"]
 
 
 def test_every_file_comes_back_whole_and_in_parts(running: Running, loaded: InPlace) -> None:
@@ -179,6 +187,40 @@ def test_two_at_once(running: Running, loaded: InPlace) -> None:
         each = list(pool.map(lambda _: again(running, loaded.folder, ("vod-s1",)), range(2)))
     assert sum(done.items["new"] for done in each) == 1
     assert [x["id"] for x in items(running, "vod-s1")] == [item["id"]]
+
+
+def test_killed_it_goes_on(running: Running, loaded: InPlace, tmp_path: Path) -> None:
+    some = [record["id"] for record in content.records()][:12]
+    with running.admin as admin:
+        for name in some:
+            assert admin.delete(f"/stac/collections/{name}").status_code == 200
+        program = (
+            "import os, pathlib, sys\n"
+            "from bocage_client import connect\n"
+            "from bocage_deploy import content\n"
+            "with connect() as client:\n"
+            "    content.load(client, pathlib.Path(sys.argv[1]), print, sys.argv[2:])\n"
+        )
+        # A folder of its own: the samples are still being made when the process dies.
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), *some],
+            env={**os.environ, "BOCAGE_URL": running.url, "BOCAGE_API_KEY": running.accounts.admin},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + 120
+        while process.poll() is None and admin.get(f"/stac/collections/{some[1]}").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    done = again(running, tmp_path, tuple(some))
+    assert sum(done.collections.values()) == len(some)
+    for name in some:
+        for item in items(running, name):
+            for asset in item["assets"].values():
+                with running.anonymous as client:
+                    assert client.head(asset["href"]).headers["etag"].strip('"') == asset["file:checksum"][4:]
+    assert again(running, tmp_path, tuple(some)).items["unchanged"] == sum(done.items.values()) >= len(some) - 1
 
 
 def test_failures_name_the_record(running: Running, loaded: InPlace) -> None:

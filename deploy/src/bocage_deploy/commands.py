@@ -107,7 +107,7 @@ def load_content(
     ] = None,
     env_file: EnvFile = _DEFAULT_ENV_FILE,
 ) -> None:
-    """Load the product lines with their synthetic samples into the platform that is up. Once more changes nothing."""
+    """Load product lines, samples of them and the directory into the platform that is up; again changes nothing."""
     with _plain_errors():
         platform, accounts = _running_platform(env_file)
         _load_content(platform, accounts, only or [])

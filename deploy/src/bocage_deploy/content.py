@@ -1,4 +1,4 @@
-"""The content of the platform: product lines and the samples of them, written through its own API.
+"""The content of the platform: product lines with samples of them, and the directory, written through its own API.
 
 Once more changes nothing, broken off it goes on, and what is there is not sent again.
 """
@@ -19,7 +19,7 @@ from bocage_client.client import Client
 from bocage_client.errors import BocageError, Refused
 from bocage_client.http import Transport
 from bocage_client.load_batches import Manner, Ready, send
-from bocage_theia import products
+from bocage_theia import directory, products
 from bocage_theia.samples import Sample, samples
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -73,7 +73,7 @@ class _Part:
 
 def records() -> list[Document]:
     """Every collection of the content."""
-    return products.collections()
+    return [*products.collections(), *directory.collections()]
 
 
 def load(client: Client, folder: Path, say: Say, only: Sequence[str] = ()) -> Loaded:
@@ -84,7 +84,7 @@ def load(client: Client, folder: Path, say: Say, only: Sequence[str] = ()) -> Lo
     began = time.monotonic()
     chosen = _chosen(records(), only)
     done = Loaded()
-    say(f"Loading {len(chosen)} collections and their samples …")
+    say(f"Loading {len(chosen)} collections and their items …")
     with _progress() as progress, ThreadPoolExecutor(_AT_ONCE) as pool:
         task = progress.add_task("content", total=len(chosen))
         waiting: deque[Future[Loaded]] = deque()
@@ -115,10 +115,13 @@ def _chosen(known: Sequence[Document], only: Sequence[str]) -> list[Document]:
 
 
 def _parts(chosen: Iterable[Document], folder: Path, done: Loaded) -> Iterator[_Part]:
+    entries: dict[str, list[Sample]] = {}
+    for item in directory.items():
+        entries.setdefault(item["collection"], []).append(Sample(item, {}))
     for record in chosen:
         began = time.monotonic()
         try:
-            made = list(samples(folder, [record]))
+            made = [*samples(folder, [record]), *entries.get(record["id"], ())]
         except (ValueError, OSError) as error:
             raise ContentFailed(f"The sample of {record['id']} cannot be made: {error}") from error
         done.making += time.monotonic() - began

@@ -101,6 +101,7 @@ def _ensure_collection(client: Client) -> None:
         "links": [],
         "bocage:licences": [LICENCE],
         "bocage:audience": "public",
+        "bocage:processes": ["dsm"],
     }
     try:
         client.transport.send("POST", "/stac/collections", json=document)

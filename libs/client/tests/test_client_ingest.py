@@ -47,6 +47,10 @@ def test_two_images_become_items(stub: Stub, bocage: Bocage, write_image: Write)
     assert "bocage:licences" not in item["properties"], "inherited"
     assert item["properties"]["stereo-img:group"] == "s-view-one+s-two"
     assert (item["properties"]["stereo-img:count"], item["properties"]["stereo-img:number"]) == (2, 2)
+    assert collection["bocage:processes"] == ["dsm"]
+    assert [(link["rel"], link["href"], link["stereo-img:number"]) for link in item["links"]] == [
+        ("related", "/stac/collections/mine/items/s-view-one", 1)
+    ]
     extent = collection["extent"]["spatial"]["bbox"][0]
     assert extent[0] <= item["bbox"][0] <= item["bbox"][2] <= extent[2]
 
@@ -63,10 +67,17 @@ def test_again_is_nothing_new(stub: Stub, bocage: Bocage, write_image: Write) ->
     }
     # what others wrote into the item stays when its image changes
     stub.items["mine", "two"]["properties"]["note"] = "kept"
+    assert len(stub.items["mine", "two"]["links"]) == 1
     path = write_image("two.tif", size=140)
     assert bocage("ingest", path, "--collection", "mine").code == 0
     item = stub.items["mine", "two"]
     assert (item["properties"]["note"], item["properties"]["proj:shape"]) == ("kept", [140, 140])
+    assert len(item["links"]) == 1, "its partner stays too"
+    assert puts(stub) == 3
+    # an item of before, which does not name its partner, is brought up to date
+    item["links"] = [{"rel": "note", "href": "https://example.org/"}]
+    assert bocage("ingest", paths[0], path, "--collection", "mine").code == 0
+    assert [link["rel"] for link in stub.items["mine", "two"]["links"]] == ["note", "related"]
     assert puts(stub) == 3
 
 

@@ -222,6 +222,7 @@ ODD_PROPERTIES = {
     "bocage:shared_with": st.sampled_from([["person:ann"], "person:ann", None]),
     "auth:schemes": st.just({"oidc": {"type": "openIdConnect"}}),
     "storage:schemes": st.just({"elsewhere": {"type": "x", "platform": "https://example.org"}}),
+    "themes": st.sampled_from([[{"scheme": "vocabulary/cds", "concepts": [{"id": "grenoble"}, 1]}, 2], "none"]),
     "bocage:translations": st.sampled_from([{"fr": {"title": "Le titre"}}, {"fr": {}}, {}]),
 }
 
@@ -263,8 +264,7 @@ def test_laid_out_text_equals_the_presented_document(
     """The text from the database against `present.item` over what the loading library makes of pgSTAC's rows."""
     members = {} if common is None else {"item_assets": common}
     loader.load_collections(iter([collection("scenes", **members)]), Methods.insert)
-    rights = {"bocage:licences": ["LicenseRef-Test"], "license": "other"}
-    rows = {"scenes": CollectionRow(None, rights, visible=True)}
+    plain = {"bocage:licences": ["LicenseRef-Test"], "license": "other"}
     seen = {True: 0, False: 0}
     page: list[Any] = []
 
@@ -286,7 +286,8 @@ def test_laid_out_text_equals_the_presented_document(
         seen[row["laid_out"]] += 1
         page[:] = [row, *page][:4]
         for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
-            for tongue in ("en", "fr"):
+            for tongue, rights in (("en", plain), ("fr", plain), ("fr", {**plain, "bocage:processes": ["dsm", 1]})):
+                rows = {"scenes": CollectionRow(None, rights, visible=True)}
                 layout, expected = Layout(identity, rows, tongue), present.item(dict(stored), rights, identity, tongue)
                 assert orjson.loads(layout.text(row)) == expected
                 assert layout.document(row) == expected

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from bocage_client import licences, scene_item
 from bocage_client.errors import BocageError, Exit, InputError, Refused, UsageError
@@ -86,7 +86,14 @@ def ingest(
     licence = {"bocage:licences": [own]} if own else {}
     stereo = scene_item.stereo_fields(scenes)
     return [
-        _ingest_scene(transport, scene, collection, {**licence, **stereo.get(scene.id, {})}, reporter)
+        _ingest_scene(
+            transport,
+            scene,
+            collection,
+            {**licence, **stereo.get(scene.id, {})},
+            scene_item.partner_links(scene.id, collection, stereo),
+            reporter,
+        )
         for scene in scenes
     ]
 
@@ -146,7 +153,14 @@ def _accept_own_terms(transport: Transport, reporter: Reporter) -> None:
     reporter.say(f"Accepted the terms {DEFAULT_LICENCE}, version {terms.version}, for your own images.")
 
 
-def _ingest_scene(transport: Transport, scene: Scene, collection: str, more: dict[str, Any], reporter: Reporter) -> str:
+def _ingest_scene(
+    transport: Transport,
+    scene: Scene,
+    collection: str,
+    more: dict[str, Any],
+    partners: list[dict[str, Any]],
+    reporter: Reporter,
+) -> str:
     path = f"/stac/collections/{quote(collection, safe='')}/items"
     known = transport.send("GET", f"{path}/{scene.id}", allow=frozenset({404}))
     existing: dict[str, Any] | None = known.json() if known.status_code != 404 else None
@@ -155,9 +169,9 @@ def _ingest_scene(transport: Transport, scene: Scene, collection: str, more: dic
         checksum = upload.sha256()
         hrefs[upload.asset] = ensure_uploaded(transport, upload, checksum, collection, scene.id, existing, reporter)
         checksums[upload.asset] = checksum
-    wanted = scene_item.item(scene, collection, hrefs, checksums, more)
+    wanted = {**scene_item.item(scene, collection, hrefs, checksums, more), "links": partners}
     reference = f"{collection}/{scene.id}"
-    if existing is not None and scene_item.holds(existing, wanted):
+    if existing is not None and scene_item.holds(existing, wanted) and not _missing(existing, partners):
         reporter.say(f"{reference}: nothing new.")
         return reference
     if existing is None:
@@ -180,8 +194,14 @@ def _merged(existing: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         "stac_extensions": list(extensions),
         "properties": {**existing.get("properties", {}), **wanted["properties"]},
         "assets": {**existing.get("assets", {}), **wanted["assets"]},
-        "links": existing.get("links", []),
+        "links": [*existing.get("links", []), *_missing(existing, wanted["links"])],
     }
+
+
+def _missing(existing: dict[str, Any], links: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of `links`, by relation and path, that an item does not have."""
+    held = {(link.get("rel"), urlsplit(str(link.get("href"))).path) for link in existing.get("links", [])}
+    return [link for link in links if not any(rel == link["rel"] and path.endswith(link["href"]) for rel, path in held)]
 
 
 def ensure_uploaded(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bocage_client import geomodel, tiff
 from bocage_client.errors import InputError, JsonObject, UsageError
@@ -136,6 +137,20 @@ def stereo_fields(scenes: Sequence[Scene]) -> dict[str, JsonObject]:
     }
 
 
+def partner_links(item_id: str, collection: str, stereo: Mapping[str, JsonObject]) -> list[JsonObject]:
+    """Links to the other images of a stereo acquisition; `stereo` is what `stereo_fields` says of all."""
+    return [
+        {
+            "rel": "related",
+            "href": f"/stac/collections/{quote(collection, safe='')}/items/{quote(other, safe='')}",
+            "type": "application/geo+json",
+            "stereo-img:number": fields["stereo-img:number"],
+        }
+        for other, fields in stereo.items()
+        if item_id in stereo and other != item_id
+    ]
+
+
 def item(
     scene: Scene,
     collection: str,
@@ -206,6 +221,8 @@ def collection(identifier: str, title: str | None, licence: str, scenes: Sequenc
         "links": [],
         "bocage:licences": [licence],
         "bocage:audience": "organisation",
+        # what their items lead to
+        "bocage:processes": ["dsm"],
     }
     return made | {"title": title} if title else made
 

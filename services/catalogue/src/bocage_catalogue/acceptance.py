@@ -9,7 +9,7 @@ from bocage_kit.audience import AUDIENCE_FIELD
 from bocage_kit.identity import Identity
 from bocage_kit.store import LocalStore
 
-from bocage_catalogue import authority, concepts, documents, validation
+from bocage_catalogue import authority, concepts, documents, process_links, validation
 from bocage_catalogue.bodies import Body
 from bocage_catalogue.hrefs import AssetHrefs, stored_links
 from bocage_catalogue.present import Document
@@ -35,13 +35,15 @@ class Acceptance:
         documents.lift(made)
         if name is not None:
             made.setdefault("id", name)
-        made["links"] = stored_links(made.get("links"), self.identity.public_base)
+        links = stored_links(made.get("links"), self.identity.public_base)
+        made["links"] = process_links.without_made(links, collection)
         if isinstance(made.get("properties"), dict) and made["properties"].get(AUDIENCE_FIELD, "") is None:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
         if sent.nulls:
             made = dict(documents.without_nulls(made))
         concepts.stored(made.get("properties") or {}, self.identity.public_base, "properties.themes")
         found = documents.check_item(made, holder, name)
+        concepts.stored(made["properties"], self.identity.public_base, "properties.themes")
         hrefs = AssetHrefs(
             holder,
             found,
@@ -71,6 +73,7 @@ class Acceptance:
             raise documents.bad(f"{AUDIENCE_FIELD} must not be null.")
         made = dict(documents.without_nulls(made))
         concepts.stored(made, self.identity.public_base)
+        process_links.check(made)
         found = documents.check_collection(made, name)
         if made.get("assets") is not None:
             # A collection has no upload place of its own: its assets are links to other hosts.

@@ -54,6 +54,8 @@ _IN_FRENCH = {
     "Items": "Objets",
     "OpenAPI": "OpenAPI",
     "Documentation of the API": "Documentation de l’API",
+    "The process": "Le traitement",
+    "Run on this item:": "Lancer sur cet objet :",
     "In English": "En anglais",
     "In French": "En français",
     "all collections": "toutes les collections",

@@ -14,7 +14,7 @@ import orjson
 from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 
-from bocage_catalogue import present
+from bocage_catalogue import present, process_links
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import CollectionRow
 
@@ -84,6 +84,9 @@ class Layout:
                 key = row["in_collection"], row["licences"], row["audience"]
                 if key in by_key:
                     by_key[key].append(place)
+                elif process_links.are_made(self._rights(key[0])):
+                    made.append(_json(self.document(row)))
+                    continue
                 else:
                     by_key[key] = [place]
                 made.append(sheet["body"])

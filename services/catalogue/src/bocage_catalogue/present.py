@@ -12,7 +12,7 @@ from bocage_kit.licences import decide, item_licences, licences_of
 from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
-from bocage_catalogue import concepts, language
+from bocage_catalogue import concepts, language, process_links
 from bocage_catalogue.language import say
 
 Document = dict[str, Any]
@@ -221,9 +221,11 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
         properties[TERMS_FIELD] = accepted
     if language.show(properties, tongue):
         declare(made, add=language.EXTENSION)
+    concepts.show(properties, base, tongue)
     made["links"] = [
         *item_links(base, holder, name),
         *licence_links(base, licences),
+        *process_links.of(base, stored, collection, tongue),
         *_stored_links(base, stored.get("links")),
     ]
     return made

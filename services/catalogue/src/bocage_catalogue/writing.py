@@ -27,6 +27,7 @@ from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.etags import tagged
 from bocage_catalogue.layout import Layout
 from bocage_catalogue.present import GEOJSON, JSON, Document, stac
+from bocage_catalogue.process_links import named_processes
 from bocage_catalogue.visibility import CollectionRow, rights_of
 
 PREFIX = "/stac"
@@ -82,7 +83,7 @@ def patched(shown: Document, patch: Any) -> Document:
 
 
 def _rights(collection: Document) -> Document:
-    return rights_of(collection.get("bocage:licences"), collection.get("license"))
+    return rights_of(collection.get("bocage:licences"), collection.get("license")) | named_processes(collection)
 
 
 def _required(collection: Document) -> bool:

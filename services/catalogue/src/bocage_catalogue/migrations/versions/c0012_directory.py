@@ -1,0 +1,18 @@
+"""Processes that run on items, and concepts of items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "c0012"
+down_revision = "c0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((Path(__file__).parent.parent / "sql" / "0012_directory.sql").read_text())
