@@ -43,4 +43,4 @@ def test_an_image_alone_is_told_what_is_missing(running: Running, ingested: tupl
         [link] = ways_to_run(hit)
         assert link["body"] == {"inputs": {"images": [name]}}
         refused = researcher.post(link["href"], json=link["body"])
-        assert refused.status_code == 400 and "two or three images" in refused.text, refused.text
+        assert refused.status_code == 400 and "at least 2 are needed, 1 given" in refused.json()["detail"], refused.text
