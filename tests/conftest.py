@@ -43,7 +43,7 @@ def ingested(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
             json={
                 "type": "Collection", "stac_version": "1.1.0", "id": COLLECTION, "license": "other",
                 "description": "Synthetic scenes", "links": [], "bocage:licences": [LICENCE],
-                "bocage:audience": "public",
+                "bocage:audience": "public", "bocage:processes": ["dsm"],
                 "extent": {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}},
             },
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""From an item to the process that runs on it: what is posted is what the link says, and writing back changes nothing."""
+"""From an item to the process that runs on it: what the link says is what is posted; writing back changes nothing."""
 
 from __future__ import annotations
 

@@ -41,6 +41,10 @@ def test_errors_name_the_field() -> None:
     places = {error["at"] for error in input_errors({"images": ["a/1", "x"], "nested": {}, "more": 1}, schema)}
     assert {"inputs.images.1", "inputs.more"} <= places
     assert [error["at"] for error in input_errors({}, schema)] == ["inputs.images"]
+    bounded = {"properties": {"images": {"type": "array", "minItems": 2, "maxItems": 3}}}
+    for given_, told in ((1, "at least 2 are needed, 1 given"), (4, "at most 3 are taken, 4 given")):
+        [error] = input_errors({"images": ["a/1"] * given_}, bounded)
+        assert error == {"at": "inputs.images", "reason": told}
 
 
 @given(st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=3))

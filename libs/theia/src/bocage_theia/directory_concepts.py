@@ -15,8 +15,8 @@ _KINDS: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "cds": (
         "cds", "data and service centre",
         {
-            "en": "Keeps observations and products for the long term, computes, describes, publishes and shows them.",
-            "fr": "Conserve observations et produits sur le long terme, les calcule, les décrit, les diffuse et les montre.",
+            "en": "Keeps observations and products for the long term; computes, describes, publishes and shows.",
+            "fr": "Conserve observations et produits sur le long terme, calcule, décrit, diffuse et montre.",
         },
     ),
     "ces": (

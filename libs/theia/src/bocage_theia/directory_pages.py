@@ -37,8 +37,8 @@ def page() -> str:
             "| links `related`, `about`, `process` | product lines and other records; pages; our process |",
             "",
             "The links of a tool to product lines are of what it can take as input, and are our reading. The"
-            " geometry is the town, region or country that the record is about, or else the world. A record without dates holds for"
-            " the year of the presentation, 2024.",
+            " geometry is the town, region or country that the record is about, or else the world. A record without"
+            " dates holds for the year of the presentation, 2024.",
             "",
             "## Services as the presentation lists them",
             "",

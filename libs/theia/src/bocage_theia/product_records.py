@@ -28,7 +28,18 @@ FACTS = (
 )
 """What every record must say something of."""
 _NEEDED = (*FACTS, "title", "description", "keywords", "variables", "sources")
-_OPTIONAL = ("art", "platforms", "instruments", "assets", "styles", "notes", "doi", "publications", "also_unknown")
+_OPTIONAL = (
+    "art",
+    "processes",
+    "platforms",
+    "instruments",
+    "assets",
+    "styles",
+    "notes",
+    "doi",
+    "publications",
+    "also_unknown",
+)
 _KEYS = frozenset((*_NEEDED, *_OPTIONAL))
 
 

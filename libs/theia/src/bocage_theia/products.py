@@ -149,6 +149,8 @@ def _own(record: Record, shared: Record) -> Document:
         made["bocage:status"] = status
     if missing := unknown_facts(record):
         made["bocage:unknown"] = missing
+    if "processes" in record:
+        made["bocage:processes"] = list(record["processes"])
     names = [*record["sources"], *record.get("publications", ())]
     made["bocage:sources"] = [dict(shared["sources"][name]) for name in names]
     return made

@@ -43,7 +43,6 @@ class Acceptance:
             made = dict(documents.without_nulls(made))
         concepts.stored(made.get("properties") or {}, self.identity.public_base, "properties.themes")
         found = documents.check_item(made, holder, name)
-        concepts.stored(made["properties"], self.identity.public_base, "properties.themes")
         hrefs = AssetHrefs(
             holder,
             found,

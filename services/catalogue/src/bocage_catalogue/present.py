@@ -221,7 +221,6 @@ def item(stored: Document, collection: Mapping[str, Any], identity: Identity, to
         properties[TERMS_FIELD] = accepted
     if language.show(properties, tongue):
         declare(made, add=language.EXTENSION)
-    concepts.show(properties, base, tongue)
     made["links"] = [
         *item_links(base, holder, name),
         *licence_links(base, licences),

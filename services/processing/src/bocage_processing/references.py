@@ -33,6 +33,9 @@ def _told(error: ValidationError) -> Iterator[dict[str, str]]:
         # One error for each that is missing, each with the whole list.
         name = error.message.split("'")[1]
         yield {"at": f"{at}.{name}", "reason": "it is required"}
+    elif error.validator in ("minItems", "maxItems") and isinstance(error.instance, list):
+        bound = "at least {} are needed" if error.validator == "minItems" else "at most {} are taken"
+        yield {"at": at, "reason": f"{bound.format(error.validator_value)}, {len(error.instance)} given"}
     else:
         yield {"at": at, "reason": error.message[:500]}
 

@@ -19,16 +19,15 @@ for each row execute function name_processes();
 update finished_collection set body = body where convert_from(body, 'UTF8')::jsonb ? 'bocage:processes';
 
 
--- Concepts of items are shown as those of collections are, by the reader: such items are laid out by it.
-do $$
-declare
-    written constant text := pg_get_functiondef('catalogue.laid(pgstac.items)'::regprocedure);
-    changed constant text := replace(written, '{bocage:shared_with,', '{themes,bocage:shared_with,');
-begin
-    if changed = written then
-        raise exception 'catalogue.laid does not say any more what is rare as it did';
-    end if;
-    execute changed;
-end
-$$;
-update finished_item set hrefs = null, laid_out = null, body = null where content -> 'properties' ? 'themes';
+-- The words of what is written about an item for people, in each language that it is told in.
+create or replace function words(content jsonb) returns tsvector
+language sql immutable parallel safe
+return to_tsvector('simple'::regconfig, lower(catalogue.unaccented(left(concat_ws(' . ',
+    catalogue.text_at(content, 'title'), catalogue.text_at(content, 'description'),
+    catalogue.array_at(content, 'keywords')::text,
+    case when content -> 'properties' ? 'bocage:translations' then (
+        select string_agg(told #>> '{}', ' . ')
+        from jsonb_path_query(content, '$.properties."bocage:translations".*.*') told
+    ) end
+), 20000))));
+reindex index finished_item_words;

@@ -1,4 +1,4 @@
-"""Processes that run on items, and concepts of items."""
+"""Processes that run on items, and words of items in every language."""
 
 from __future__ import annotations
 
