@@ -125,8 +125,14 @@ def _bitfields(table: Given) -> list[Document]:
 
 
 def renders(record: Given, assets: Mapping[str, Document]) -> dict[str, Document]:
-    """The styles by name. Ranges are given in units of the quantity and become those of the stored numbers."""
-    return {name: _render(given, assets) for name, given in (record.get("styles") or {}).items()}
+    """The styles by name. Ranges are given in units of the quantity and become those of the stored numbers.
+
+    The first is marked as the default: a database of JSON forgets in which order members stood.
+    """
+    made = {name: _render(given, assets) for name, given in (record.get("styles") or {}).items()}
+    if made:
+        next(iter(made.values()))["bocage:default"] = True
+    return made
 
 
 def _render(given: Given, assets: Mapping[str, Document]) -> Document:

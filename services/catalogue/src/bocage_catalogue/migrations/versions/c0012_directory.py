@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import op
 
 revision = "c0012"
-down_revision = "c0009"
+down_revision = "c0010"
 branch_labels = None
 depends_on = None
 
