@@ -24,7 +24,12 @@ STYLES = {
 
 @pytest.fixture(scope="module")
 def styled(catalogue: Any) -> str:
-    made = catalogue.collection("styled", stac_extensions=[RENDER], renders=STYLES, item_assets={"image": {"type": "image/tiff", "title": "Image"}})
+    made = catalogue.collection(
+        "styled",
+        stac_extensions=[RENDER],
+        renders=STYLES,
+        item_assets={"image": {"type": "image/tiff", "title": "Image"}},
+    )
     answer = catalogue.service.post("/stac/collections", json=made)
     assert answer.status_code == 201, answer.text
     return "/stac/collections/styled"
