@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 RENDER = "https://stac-extensions.github.io/render/v2.0.0/schema.json"
 STYLES = {
+    "zebra": {"assets": ["image"], "rescale": [[0, 1]], "bocage:default": True},
     "heat": {
         "assets": ["image"],
         "title": "Heat",
@@ -41,7 +42,9 @@ def legends(collection: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_a_collection_leads_to_the_legend_of_each_style_in_the_language_asked_for(catalogue: Any, styled: str) -> None:
     english = legends(catalogue.service.get(styled).json())
+    assert list(english) == ["zebra", "heat", "plain grey"]
     assert {name: link["title"] for name, link in english.items()} == {
+        "zebra": "Legend: zebra",
         "heat": "Legend: Heat",
         "plain grey": "Legend: plain grey",
     }
@@ -64,7 +67,9 @@ def test_written_back_as_read_it_keeps_no_links_of_ours_and_all_of_others(catalo
     assert sorted(link["href"] for link in again["links"] if link["rel"] == "legend") == sorted(
         [theirs["href"], *(link["href"] for link in legends(read).values())]
     )
-    assert service.put(styled, json=again).status_code == 200
+    written = service.put(styled, json=again)
+    assert written.status_code == 200
+    assert written.headers["etag"] == service.get(styled).headers["etag"]
     assert service.get(styled).json()["links"] == again["links"]
 
 

@@ -13,6 +13,7 @@ Document = dict[str, Any]
 
 RELATION = "legend"
 MOST = 50
+DEFAULT = "bocage:default"
 _LONGEST = 128
 _FOLDER = "/tiles/collections/"
 
@@ -31,9 +32,15 @@ def of(base: str, collection: Mapping[str, Any], tongue: str) -> list[Document]:
             "title": f"{say('Legend:', tongue)} {_title(name, style, tongue)}",
             "render": name,
         }
-        for name, style in list(styles.items())[:MOST]
+        for name, style in sorted(styles.items(), key=_order)[:MOST]
         if isinstance(style, dict) and name and len(name) <= _LONGEST and "/" not in name
     ]
+
+
+def _order(named: tuple[str, Any]) -> tuple[bool, str]:
+    # The default style first. What was written has an order of its own, which the database does not keep.
+    name, style = named
+    return not (isinstance(style, dict) and style.get(DEFAULT) is True), name
 
 
 def is_made(rel: str, path: str) -> bool:
