@@ -19,12 +19,12 @@ CORE = "https://schemas.stacspec.org/v1.1.0/{0}-spec/json-schema/{0}.json"
 
 def validate(document: dict[str, Any], kind: str) -> None:
     """By core (`kind` is item or collection) and by every extension declared."""
-    folder = _folder()
+    folder = schema_folder()
     for uri in (CORE.format(kind), *document["stac_extensions"]):
         _validator(folder, uri).validate(document)
 
 
-def _folder() -> Path:
+def schema_folder() -> Path:
     configured = os.environ.get("BOCAGE_TEST_SCHEMAS")
     folder = Path(configured) if configured else Path(__file__).parents[2] / "shared" / "schemas"
     if not folder.is_dir():
