@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import Any
 from xml.etree import ElementTree
 
@@ -19,7 +20,7 @@ from bocage_tiles.legend_routes import collection_legend
 from bocage_tiles.legends import Legend, as_document, hexadecimal, round_values, spelt
 from bocage_tiles.parameters import DrawParameters
 from bocage_tiles.styles import styled
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from styled_products import BROKEN, COLLECTION, ITEM_ASSETS, RENDERS, at, load_product
 from tiles_service import RESTRICTED, Service
@@ -257,10 +258,13 @@ def test_an_items_legend_needs_what_its_preview_needs_and_a_collections_only_sig
 
 
 @given(low=st.floats(-1e6, 1e6), span=st.floats(1e-6, 1e7), most=st.integers(3, 8))
+@example(low=879609.9999999999, span=1e-06, most=6)
 def test_ticks_are_few_round_and_within(low: float, span: float, most: int) -> None:
     values = round_values(low, low + span, most)
     assert 1 <= len(values) <= most
-    assert all(low - span * 1e-6 <= value <= low + span * (1 + 1e-6) for value in values)
+    # A multiple of a step is as exact as numbers of its size are.
+    slack = max(span * 1e-6, 4 * math.ulp(max(abs(low), abs(low + span))))
+    assert all(low - slack <= value <= low + span + slack for value in values)
     assert values == sorted(values)
     if len(values) > 1:
         labels = [spelt(value, "en", values[1] - values[0]) for value in values]

@@ -19,7 +19,7 @@ _IN_HEADER = frozenset(
     (
         *("self", "root", "parent", "collection", "items", "next", "prev", "previous", "first", "data", "search"),
         *("alternate", "conformance", "service-desc", "service-doc", "children", "aggregate", "aggregations"),
-        *("export", "changes", "vocabulary", "catalogs"),
+        *("export", "changes", "vocabulary", "catalogs", "deposits"),
         "http://www.opengis.net/def/rel/ogc/1.0/queryables",
         "http://www.opengis.net/def/rel/ogc/1.0/sortables",
     )
