@@ -160,7 +160,7 @@ def values(
     asked: Form, identity: Identity, holding: Holding, search: Search, most: int, place: Place | None
 ) -> list[Any] | None:
     """What goes beside the statement; None when a period reaches beyond all time."""
-    unseen = holding.left_out if search.collections is None or search.implied else holding.unseen
+    unseen = holding.left_out if search.collections is None or search.broad else holding.unseen
     given = [*seeing(identity, unseen), most, MOST + 1 if asked.walked else most]
     if asked.collection:
         given += search.collections or ()
