@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from operator import itemgetter
 
 from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
@@ -222,7 +223,7 @@ def _framed(
     asked: str,
 ) -> Page:
     """A page of what a frequent statement found."""
-    found = there(rows)
+    found = sorted(there(rows), key=itemgetter("turn"))
     more = len(rows) > most
     if place is not None:
         matched = place.matched
