@@ -23,7 +23,8 @@ import rasterio.windows
 from bocage_client import connect
 from bocage_deploy import content
 from bocage_deploy.content import ContentFailed, Loaded
-from bocage_theia import directory
+from bocage_theia import directory, products
+from bocage_theia.vocabulary import vocabulary
 from platforms import Running
 
 
@@ -235,3 +236,89 @@ def test_files_that_cannot_be_written_are_told(running: Running, loaded: InPlace
     blocked.write_text("")
     with pytest.raises(ContentFailed, match=r"sample of mangrove cannot be made"):
         again(running, blocked, ("mangrove",))
+
+
+def found(running: Running, **asked: str) -> list[str]:
+    with running.anonymous as client:
+        answer = client.get("/stac/collections", params={"limit": "100", **asked})
+        assert answer.status_code == 200, answer.text
+        names = [collection["id"] for collection in answer.json()["collections"]]
+        assert answer.json()["numberMatched"] == len(names)
+    return names
+
+
+def test_each_name_of_each_variable_finds_its_product_lines_first(running: Running, loaded: InPlace) -> None:
+    scheme = vocabulary().schemes["variables"]
+    broader = {above for concept in scheme.concepts.values() for above in concept.broader}
+    lines: dict[str, set[str]] = {}
+    for record in products.collections():
+        for theme in record["themes"]:
+            if theme["scheme"] == "vocabulary/variables":
+                for concept in theme["concepts"]:
+                    lines.setdefault(concept["id"], set()).add(record["id"])
+    # Two variables may have a name in common.
+    meant: dict[str, set[str]] = {}
+    for concept in scheme.concepts.values():
+        if concept.id not in broader:
+            for name in concept.names:
+                meant.setdefault(name, set()).update(lines[concept.id])
+    assert len(meant) > 150
+    for name, expected in meant.items():
+        names = found(running, q=name)
+        assert names[0] in expected, (name, names)
+        assert expected <= set(names), (name, names)
+        assert len(names) <= 12, f"{name!r} finds nearly everything: {names}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "among"),
+    [
+        ({"q": "humidité"}, {"s2mp-rpg-fr", "soil-moisture-hrs"}, {"s2mp-rpg-fr", "soil-moisture-hrs"}),
+        ({"q": "soil moisture"}, {"s2mp-rpg-fr", "soil-moisture-hrs"}, {"s2mp-rpg-fr", "soil-moisture-hrs"}),
+        ({"q": "albedo"}, {"cesbio-s2albedo"}, {"cesbio-s2albedo"}),
+        ({"q": "albédo"}, {"cesbio-s2albedo"}, {"cesbio-s2albedo"}),
+        ({"q": "MES"}, {"water-spm"}, {"water-spm"}),
+        ({"q": "DSM-OPT"}, {"mns-pleiades"}, {"mns-pleiades"}),
+        ({"cds": "montpellier"}, None, {"s2mp-rpg-fr", "thermocity-lst", "forms-t", "sufosat", "fordead-fit"}),
+        ({"cds": "strasbourg"}, {"mns-pleiades"}, {"mns-pleiades"}),
+        ({"cds": "grenoble"}, {"in-situ-ozcar"}, {"in-situ-ozcar"}),
+        ({"art": "bretagne"}, {"soil-properties-bretagne"}, {"soil-properties-bretagne"}),
+        ({"portal": "formater"}, {"mns-pleiades"}, {"mns-pleiades"}),
+        ({"variable": "mangrove"}, {"mangrove"}, {"mangrove"}),
+        ({"variable": "evapotranspiration"}, None, {"et-daily", "et-ten-day", "et-stress-index"}),
+        ({"filter": "variable = 'albedo'", "filter-lang": "cql2-text"}, {"cesbio-s2albedo"}, {"cesbio-s2albedo"}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_found(
+    running: Running, loaded: InPlace, asked: dict[str, str], first: set[str] | None, among: set[str]
+) -> None:
+    names = found(running, **asked)
+    assert among <= set(names) and len(names) <= 8, names
+    assert first is None or names[0] in first, names
+
+
+def test_a_search_of_everything_holds_no_records_and_all_samples(running: Running, loaded: InPlace) -> None:
+    catalogue = pystac_client.Client.open(f"{running.url}/stac/")
+    named = {item.collection_id for item in catalogue.search(max_items=None, limit=200).items()}
+    records = {record["id"] for record in directory.collections() if record.get("bocage:records")}
+    assert len(records) == 5 and not named & records
+    assert {item["collection"] for item in directory.items()} == records
+    assert next(catalogue.search(collections=["services"], ids=["dsm-opt"]).items()).id == "dsm-opt"
+
+
+def test_every_link_to_a_picture_leads_to_one(running: Running, loaded: InPlace) -> None:
+    """Of each collection its legends, of each sample its tiles."""
+    seen = 0
+    with running.anonymous as client:
+        documents = client.get("/stac/collections", params={"limit": "200"}).json()["collections"]
+        documents += client.get("/stac/search", params={"limit": "200"}).json()["features"]
+        for document in documents:
+            for link in document["links"]:
+                if link["rel"] in ("legend", "tilejson", "wmts"):
+                    answer = client.get(link["href"].removeprefix(running.url))
+                    assert answer.status_code == 200, (link, answer.text)
+                    assert answer.headers["content-type"].split(";")[0] == link["type"], link
+                    seen += 1
+                if link["rel"] == "wmts":
+                    assert f"<ows:Identifier>{link['wmts:layer']}<" in answer.text
+    assert seen > 200

@@ -130,8 +130,16 @@ def test_items_are_valid_by_what_they_declare(made: Made) -> None:
 
 def test_items_are_valid_by_the_published_schemas(made: Made) -> None:
     for sample in made.samples:
-        links = [{"rel": "collection", "href": "./collection.json"}]
+        links = [*sample.item["links"], {"rel": "collection", "href": "./collection.json"}]
         offline_schemas.validate({**sample.item, "links": links}, "item")
+
+
+def test_items_with_rasters_lead_to_their_tiles(made: Made) -> None:
+    for sample in made.samples:
+        relations = {link["rel"]: link["href"] for link in sample.item["links"]}
+        own = f"/tiles/collections/{sample.item['collection']}/items/{sample.item['id']}/"
+        assert all(href.startswith(own) for href in relations.values())
+        assert set(relations) == ({"tilejson", "wmts", "legend"} if rasters(sample.files) else set())
 
 
 def test_laid_out_for_reading_from_afar(made: Made) -> None:

@@ -74,6 +74,10 @@ def check_links(catalogue: Any, base: str) -> None:
         path = waiting.pop()
         # What is to be summed up, nobody but the caller can say.
         answer = client.get(path, params={"aggregations": "total_count"} if path.endswith("/aggregate") else None)
+        if path == "/stac/deposits":
+            # For accounts alone, which is told with a problem.
+            assert answer.status_code == 401
+            continue
         assert answer.status_code == 200, path
         documents = answer.text.splitlines() if path.endswith("/export") else [answer.text]
         for href in (href for document in documents for href in hrefs(json.loads(document))):

@@ -39,6 +39,7 @@ _OPTIONAL = (
     "doi",
     "publications",
     "also_unknown",
+    "portals",
 )
 _KEYS = frozenset((*_NEEDED, *_OPTIONAL))
 

@@ -119,7 +119,7 @@ def _themes(record: Record) -> list[Document]:
         "cds": [cds] if (cds := known(record["cds"])) else [],
         "ces": known(record["ces"]) or [],
         "art": record.get("art", ()),
-        "portals": _PORTALS,
+        "portals": [*_PORTALS, *record.get("portals", ())],
     }
     return [
         {"scheme": f"vocabulary/{scheme}", "concepts": [{"id": concept} for concept in concepts]}

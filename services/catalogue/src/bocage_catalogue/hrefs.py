@@ -21,6 +21,7 @@ from bocage_kit.store import (
 )
 from bocage_kit.urls import asset_of
 
+from bocage_catalogue import legend_links
 from bocage_catalogue.present import SERVER_RELATIONS
 
 Document = dict[str, Any]
@@ -145,7 +146,7 @@ def stored_links(links: Any, base: str) -> list[Document]:
         path = href.removeprefix(base.rstrip("/")) if href.startswith(base.rstrip("/") + "/") else href
         if rel in SERVER_RELATIONS or rel.endswith(("/rel/ogc/1.0/queryables", "/rel/ogc/1.0/sortables")):
             continue
-        if rel == "license" and "/rights/licences/" in path:
+        if (rel == "license" and "/rights/licences/" in path) or legend_links.is_made(rel, path):
             continue
         if not (_host(path) is not None or (path.startswith("/") and not path.startswith("//"))):
             raise Problem(400, "invalid-object", f"The link {rel} must be an http(s) link or a path of this platform.")

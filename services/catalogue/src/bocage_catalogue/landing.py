@@ -76,6 +76,7 @@ def _links(base: str, tongue: str) -> list[Link]:
         titled("changes", stac(base, "changes"), JSON, "Changes", method="GET"),
         titled("vocabulary", stac(base, "vocabulary"), JSON, "Vocabulary", method="GET"),
         titled("catalogs", stac(base, "catalogs"), JSON, "Entry portals", method="GET"),
+        titled("deposits", stac(base, "deposits"), JSON, "Deposits", method="GET"),
         titled("service-desc", f"{base}/openapi.json", _OPENAPI, "OpenAPI", hreflang="en"),
         titled("service-doc", f"{base}/docs", "text/html", "Documentation of the API", hreflang="en"),
     ]

@@ -51,6 +51,8 @@ _IN_FRENCH = {
     "Changes": "Changements",
     "Vocabulary": "Vocabulaire",
     "Entry portals": "Portails d’entrée",
+    "Deposits": "Dépôts",
+    "Legend:": "Légende :",
     "Items": "Objets",
     "OpenAPI": "OpenAPI",
     "Documentation of the API": "Documentation de l’API",

@@ -12,7 +12,7 @@ from bocage_kit.licences import decide, item_licences, licences_of
 from bocage_kit.store import is_stored
 from bocage_kit.urls import asset_url, public_url
 
-from bocage_catalogue import concepts, language, process_links
+from bocage_catalogue import concepts, language, legend_links, process_links
 from bocage_catalogue.language import say
 
 Document = dict[str, Any]
@@ -261,6 +261,7 @@ def collection_for(stored: Document, base: str, tongue: str, *, gated: bool, acc
         link("aggregate", own + "/aggregate", JSON, say("Aggregate", tongue)),
         link("aggregations", own + "/aggregations", JSON, say("Aggregations", tongue)),
         *licence_links(base, licences),
+        *legend_links.of(base, stored, tongue),
         *_stored_links(base, stored.get("links")),
     ]
     return made

@@ -15,6 +15,7 @@ from bocage_theia.samples.recipe import Recipe
 
 Document = dict[str, Any]
 LICENCE = "CC0-1.0"
+WEB_MAP_LINKS = "https://stac-extensions.github.io/web-map-links/v1.2.0/schema.json"
 _OWN_EXTENSIONS = {
     "proj": "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "file": "https://stac-extensions.github.io/file/v2.1.0/schema.json",
@@ -50,7 +51,8 @@ def item(recipe: Recipe, collection: Mapping[str, Any], files: Mapping[str, tupl
         "bocage:licences": [LICENCE],
         "bocage:audience": "public",
     }
-    if any(its_grid is not None for _, its_grid in files.values()):
+    drawn = any(its_grid is not None for _, its_grid in files.values())
+    if drawn:
         properties |= {
             "proj:code": f"EPSG:{grid.epsg}",
             "proj:shape": list(grid.shape),
@@ -59,19 +61,36 @@ def item(recipe: Recipe, collection: Mapping[str, Any], files: Mapping[str, tupl
         }
         if grid.epsg // 100 in (326, 327) and grid.cell >= 10:
             properties["grid:code"] = f"MGRS-{mgrs_tile(grid)}"
+    links = _map_links(recipe) if drawn and collection.get("renders") else []
     west, south, east, north = grid.footprint().bounds
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": _extensions(properties, assets.values(), collection),
+        "stac_extensions": [*_extensions(properties, assets.values(), collection), *([WEB_MAP_LINKS] if links else [])],
         "id": item_id(recipe),
         "collection": recipe.collection,
         "geometry": grid.geometry(),
         "bbox": [west, south, east, north],
         "properties": properties,
         "assets": assets,
-        "links": [],
+        "links": links,
     }
+
+
+def _map_links(recipe: Recipe) -> list[Document]:
+    """Paths of the platform: it shows links of its own with the address by which it was reached."""
+    collection, name = recipe.collection, item_id(recipe)
+    own = f"/tiles/collections/{collection}/items/{name}"
+    return [
+        {"rel": "tilejson", "href": f"{own}/WebMercatorQuad/tilejson.json", "type": "application/json"},
+        {
+            "rel": "wmts",
+            "href": f"{own}/WMTSCapabilities.xml",
+            "type": "application/xml",
+            "wmts:layer": f"{collection}_{name}",
+        },
+        {"rel": "legend", "href": f"{own}/legend.png", "type": "image/png"},
+    ]
 
 
 def _asset(record: Mapping[str, Any], path: Path, own: Grid | None, of_item: Grid) -> Document:
