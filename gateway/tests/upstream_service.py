@@ -32,6 +32,7 @@ class Service:
         self.failing = False
         self.exchange_seconds = 0.0
         self.tokens = 0
+        self.counted: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,6 +44,10 @@ class Service:
             await self.identity(receive, send)
         elif path == "/identity/revocations":
             await self.revocations(send)
+        elif path == "/usage":
+            for each in json.loads(await body_of(receive))["counts"]:
+                self.counted[each["person"]] = self.counted.get(each["person"], 0) + each["requests"]
+            await reply(send, 200, {"used": []})
         elif path == "/healthz":
             state = {"status": "failing" if self.failing else "ok", "version": self.version, "service": self.name}
             extra = {"dispatcher": "ok"} if self.name == "processing" else {}
@@ -81,7 +86,11 @@ class Service:
         self.tokens += 1
         token = f"token-{identifier}-{self.tokens}"
         credential = None if identifier == "anonymous" else identifier
-        document = {"token": token, "expires": int(time.time()) + 60, "subject": identifier, "credential": credential}
+        document: dict[str, Any] = {"token": token, "expires": int(time.time()) + 60, "subject": identifier}
+        document["credential"] = credential
+        if identifier == "metered":
+            limit = {"name": "day", "counted": "person", "unit": "requests", "period": "day", "amount": 10_000}
+            document["meter"] = {"person": identifier, "policies": [{**limit, "used": 0}]}
         await reply(send, 200, document)
 
     async def revocations(self, send: Send) -> None:
@@ -112,7 +121,7 @@ class Service:
             self.failing = query["failing"] == "yes"
         if "exchange_seconds" in query:
             self.exchange_seconds = float(query["exchange_seconds"])
-        known = ("exchanges", "dripping", "broken_uploads")
+        known = ("exchanges", "dripping", "broken_uploads", "counted")
         await reply(send, 200, {name: getattr(self, name) for name in known} | {"listeners": len(self.listeners)})
 
     async def do_echo(self, scope: Scope, receive: Receive, send: Send, _: dict[str, str]) -> None:

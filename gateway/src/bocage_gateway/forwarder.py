@@ -18,6 +18,8 @@ from bocage_gateway.upstream import Upstream, broke_off, too_slow
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
 _PATIENCE_EXACT_TO = 0.02
 AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
+ASKED_BEFORE = "bocage.asked_before"
+"""In the state of a request with which a service has broken off once: it is not asked a third time."""
 _HEADER = HEADER.lower().encode()
 _BODILESS = frozenset({"GET", "HEAD"})
 _log = logging.getLogger("bocage.gateway")
@@ -112,7 +114,7 @@ class Transfer:
         if self._length is not None and self._length <= AT_ONCE_BYTES:
             body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
             self._wait_for_upstream()
-            replayable = self._length == 0 and method in _BODILESS
+            replayable = self._length == 0 and method in _BODILESS and ASKED_BEFORE not in self._scope["state"]
             return await upstream.at_once(method, target, sent, body, replayable=replayable)
         self._wait_for_upstream()
         return await upstream.request(

@@ -8,6 +8,7 @@ from typing import Any
 import httptools
 
 from bocage_gateway.familiar import Key
+from bocage_gateway.forwarder import ASKED_BEFORE
 from bocage_gateway.passage import Passage, Passages
 from bocage_gateway.protocol import BoundedProtocol
 
@@ -29,25 +30,26 @@ class Front(BoundedProtocol):
         self._at_rest = True
         """Whether the parser is between two requests."""
         self._candidate: Key | None = None
-        self._last = False
+        self._last = self._asked_before = False
         self._rested = 0.0
 
     def data_received(self, data: bytes) -> None:
-        if self._passage is not None:
+        begins = self._at_rest and self._answered()
+        if self._passage is not None or (begins and self.flow.write_paused):
+            # Who does not read is not answered: rows of requests would fill the memory with their answers.
             self._later += data
             self.flow.pause_reading()
             return
         if self._partial:
-            data = self._partial + data
-            self._stop_waiting()
-        if (
-            self._passages is None
-            or not self._at_rest
-            or not (self.cycle is None or self.cycle.response_complete)
-            or self.transport.is_closing()
-            or not self._take(self._passages, data)
-        ):
+            data, self._partial = self._partial + data, b""
+        if self._passages is None or not begins or self.transport.is_closing() or not self._take(self._passages, data):
             self._long_way(data)
+        if self._body_clock is not None and not self._partial:
+            self._stop_waiting()
+
+    def _answered(self) -> bool:
+        """Whether nothing is under way the long way."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _take(self, passages: Passages, data: bytes) -> bool:
         """Whether a passage was begun, or the rest of a body is waited for."""
@@ -65,7 +67,8 @@ class Front(BoundedProtocol):
         end = target.begin + target.length
         if len(data) < end:
             self._partial = data
-            self._body_clock = self.loop.call_later(_BODY_SECONDS, self._waited)
+            if self._body_clock is None:  # for the whole body: it is not set anew with each piece
+                self._body_clock = self.loop.call_later(_BODY_SECONDS, self._waited)
             return True
         self._asked, self._later = (data, b"") if len(data) == end else (data[:end], data[end:])
         passage = passages.begin(self, target, manner, self._asked[target.begin :])
@@ -116,10 +119,14 @@ class Front(BoundedProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-        if self._later:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """To what came meanwhile."""
+        if self._later and not self.flow.write_paused:
             data, self._later = self._later, b""
             self.data_received(data)
-        if self._passage is None and self.flow.read_paused:
+        if self._passage is None and not self._later and self._answered() and not self.transport.is_closing():
             self.flow.resume_reading()
 
     def break_off(self, *, at_once: bool) -> None:
@@ -132,7 +139,10 @@ class Front(BoundedProtocol):
     def ask_again(self) -> None:
         self._passage = None
         data, self._later = self._asked + self._later, b""
+        self._asked_before = True
         self._long_way(data)
+        if self._last:
+            super().shutdown()
 
     # What the event loop and the server call.
     def connection_lost(self, exc: Exception | None) -> None:
@@ -151,13 +161,18 @@ class Front(BoundedProtocol):
         super().resume_writing()
         if self._passage is not None:
             self._passage.resume()
+        elif self._later and not self.transport.is_closing():
+            self._go_on()
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.is_closing():
             return
         left = self._rested + self.timeout_keep_alive - self.loop.time()
-        if self._passage is not None or left > 0:
+        if self._passage is not None or self._partial or left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(max(left, 1.0), self.timeout_keep_alive_handler)
+            return
+        if self.flow.write_paused:
+            self.transport.abort()  # what was written waits for a reader who does not come
             return
         super().timeout_keep_alive_handler()
 
@@ -176,6 +191,9 @@ class Front(BoundedProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        if self._asked_before:
+            self._asked_before = False
+            self.scope["state"][ASKED_BEFORE] = True
         key, self._candidate = self._candidate, None
         if key is None or self._passages is None:
             return

@@ -230,6 +230,7 @@ class Line(asyncio.Protocol):
             return
         if answer.over and self._reusable and not self._transport.is_closing():
             self.idle_since = self._loop.time()
+            self.resume()  # the end may have come while its reader was behind: the next one is to hear its answer
             self._lines.append(self)
         else:
             self.close()

@@ -217,9 +217,9 @@ class Passage:
             return
         self._out.clear()
         if not self.status and self._target.method == b"GET":
-            self._give_up()
-            self._entered = True
+            self._entered = True  # it is taken back instead
             self._meter.take_back()
+            self._give_up()
             self._caller.ask_again()
             return
         _log.warning(

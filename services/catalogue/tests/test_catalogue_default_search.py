@@ -31,9 +31,10 @@ def an_item(catalogue: Any, holder: str, name: str, **properties: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded(catalogue: Any) -> None:
-    a_collection(catalogue, "now")
-    a_collection(catalogue, "before", deprecated=True, version="1", stac_extensions=[VERSION])
-    a_collection(catalogue, "people", **{"bocage:records": True})
+    about = {"themes": [{"scheme": "vocabulary/variables", "concepts": [{"id": "albedo"}]}]}
+    a_collection(catalogue, "now", **about)
+    a_collection(catalogue, "before", deprecated=True, version="1", stac_extensions=[VERSION], **about)
+    a_collection(catalogue, "people", **about, **{"bocage:records": True})
     for holder in ("now", "before", "people"):
         an_item(catalogue, holder, f"of-{holder}", **{"only:here": holder} if holder == "people" else {})
 
@@ -75,6 +76,21 @@ def test_a_search_that_names_nothing_finds_what_is_current(catalogue: Any) -> No
 )
 def test_what_is_named_is_found(catalogue: Any, body: dict[str, Any], names: set[str]) -> None:
     assert found(catalogue.anonymous, **body) == names
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"variable": "albedo"},
+        {"variable": ["albedo", "lai"], "bbox": [0, 40, 10, 50]},
+        {"filter": {"op": "=", "args": [{"property": "variable"}, "albedo"]}},
+    ],
+)
+def test_a_subject_names_nothing_though_it_becomes_a_condition_on_collections(
+    catalogue: Any, body: dict[str, Any]
+) -> None:
+    assert found(catalogue.anonymous, **body) == {"of-now"}
+    assert found(catalogue.anonymous, **body, collections=["people"]) == {"of-people"}
 
 
 def test_another_condition_names_nothing(catalogue: Any) -> None:

@@ -390,3 +390,13 @@ def test_the_database_holds_the_rules_itself(catalogue: Any, module_database: An
         for statement in refused:
             with pytest.raises(psycopg.Error):
                 connection.execute(statement)  # type: ignore[arg-type]
+
+
+def test_what_was_deleted_past_the_api_is_missing(catalogue: Any, reviewer: httpx.Client, module_database: Any) -> None:
+    published(catalogue, reviewer, "lost")
+    with psycopg.connect(module_database.admin_url, autocommit=True) as connection:
+        connection.execute("select pgstac.delete_collection('lost')")
+    for path in ("/stac/deposits/lost/landing", "/stac/deposits/lost/datacite"):
+        assert catalogue.anonymous.get(path).status_code == 404
+    assert catalogue.anonymous.get("/stac/deposits/lost").json()["state"] == "published"
+    assert a_draft(catalogue, "lost").status_code == 409

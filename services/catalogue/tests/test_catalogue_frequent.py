@@ -335,6 +335,29 @@ def test_how_many_there_are_is_asked_once_a_minute(filled: Any) -> None:
     asyncio.run(look())
 
 
+def test_what_was_hidden_while_a_search_waited_is_not_shown(database: Any) -> None:
+    """Items of a draft say public: it is their collection that hides them."""
+
+    async def look() -> Page:
+        async with Database.open(database.url("catalogue"), readers=1) as catalogue:
+            async with catalogue.reading():
+                search = from_body({"sortby": [{"field": "id", "direction": "asc"}]})
+                waiting = asyncio.create_task(page(catalogue, EYES[2], search, 10))
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(fill)
+            return await waiting
+
+    def fill() -> None:
+        with PgstacDB(dsn=database.admin_url) as db:
+            loader = Loader(db)
+            made = [collection("shown"), collection("draft", **HIDDEN)]
+            loader.load_collections(iter(made), Methods.insert)
+            for name in ("shown", "draft"):
+                load(loader, [item(f"in-{name}", "2024-01-01T00:00:00Z", name)], Methods.insert)
+
+    assert [row["item"] for row in asyncio.run(look()).rows] == ["in-shown"]
+
+
 def test_connections_go_round(filled: Any) -> None:
     """Those who wait get one; one that broke is never lent again; at the end none is left."""
     import asyncpg

@@ -102,6 +102,20 @@ def test_a_withdrawal_has_a_reason_and_a_real_successor(catalogue: Any, body: di
     assert catalogue.researcher.get(path).status_code == 200
 
 
+def test_what_is_hidden_is_no_successor(catalogue: Any) -> None:
+    """Whether it is there is not told by a refusal that differs."""
+    hidden = catalogue.collection("theirs", **{"bocage:audience": "owner"})
+    catalogue.stranger.post("/stac/collections", json=hidden).raise_for_status()
+    catalogue.stranger.post("/stac/collections/theirs/items", json=catalogue.item("one")).raise_for_status()
+    path = an_item(catalogue, "curious")
+    told = set()
+    for successor in ("theirs", "theirs/one", "nowhere", "nowhere/one"):
+        answer = catalogue.researcher.post(f"{path}/withdrawal", json=REASON | {"successor": successor})
+        told.add((answer.status_code, answer.json()["detail"].replace(successor, "…")))
+    assert len(told) == 1 and told.pop()[0] == 400
+    assert catalogue.researcher.get(path).status_code == 200
+
+
 def test_results_are_withdrawn_by_administrators(catalogue: Any) -> None:
     made = catalogue.collection("made", **{"bocage:write_scope": "service", "bocage:audience": "public"})
     catalogue.service.post("/stac/collections", json=made).raise_for_status()

@@ -17,10 +17,8 @@ def main() -> None:
 
     settings = CatalogueSettings()
     app = create_app(settings)
-    # A body of a thousand items is a quarter of a million objects: searched for cycles over and over while it is read,
-    # together with all modules, it takes twenty times as long.
-    gc.collect()
-    gc.freeze()
+    # A body of a thousand items is a quarter of a million objects, which would be searched for cycles over and over
+    # while it is read.
     gc.set_threshold(100_000, 50, 100)
     serve(app, name="catalogue", sockets=settings.sockets, log_level=settings.log_level)
 

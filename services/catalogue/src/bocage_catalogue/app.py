@@ -147,9 +147,9 @@ def create_app(settings: CatalogueSettings) -> FastAPI:
     app.include_router(export.router())
     minter = minting.minter_of(settings.doi_minter)
     app.include_router(deposit_routes.router(LocalStore(settings.store_root), minter, settings))
-    app.add_middleware(Direct)
     app.add_middleware(HeadAsGet)
     app.add_middleware(Negotiated)
+    app.add_middleware(Direct)
     _add_refusals(app)
     equip(
         app,

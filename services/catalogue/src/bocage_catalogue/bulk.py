@@ -103,7 +103,7 @@ class Batch:
 
     def _before(self, name: Any, known: dict[str, Document]) -> Document | None:
         """What is replaced. Raises Problem 409, 428."""
-        if name in self.withdrawn:
+        if isinstance(name, str) and name in self.withdrawn:
             raise tombstones.used(str(self.collection["id"]), str(name))
         before = known.get(name) if isinstance(name, str) else None
         if before is None:

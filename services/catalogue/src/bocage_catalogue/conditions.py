@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bocage_kit.audience import names_of, sees_everything
 from bocage_kit.identity import Identity
@@ -17,7 +17,9 @@ from bocage_catalogue import areas, cql2_nodes, cql2_sql
 from bocage_catalogue.areas import Box
 from bocage_catalogue.kinds import NUMBER, Known, plain
 from bocage_catalogue.sql_arguments import Arguments
-from bocage_catalogue.subjects import Subject
+
+if TYPE_CHECKING:
+    from bocage_catalogue.subjects import Subject
 
 __all__ = [
     "SEEN",
@@ -75,8 +77,8 @@ class Search:
     named: tuple[str, ...] = ()
     # Geometries are related the slow way, which fails on none: after a statement failed on one.
     careful: bool = False
-    # `collections` follows from what they are about: nobody named them.
-    implied: bool = False
+    # It named nothing before `subjects.resolved` made conditions on collections of what they are about.
+    broad: bool = field(default=False, compare=False)
     # Without items that are out of date.
     current: bool = False
     # How long what is looked for lasts at most, as far as that is known.

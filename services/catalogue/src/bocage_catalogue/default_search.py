@@ -14,7 +14,9 @@ _NAMING = frozenset(("deprecated", "collection", "id"))
 
 def names_something(search: Search) -> bool:
     """Whether a search says by name, or by words, which objects it is after."""
-    if (search.collections is not None and not search.implied) or search.ids is not None or search.terms:
+    if search.broad:
+        return False
+    if search.collections is not None or search.ids is not None or search.terms:
         return True
     return bool(search.conditions) and not _NAMING.isdisjoint(properties(replace(search, sortby=())))
 

@@ -70,6 +70,8 @@ def router(store: LocalStore, minter: Minter, settings: CatalogueSettings) -> AP
         row = await deposits.seen(database_of(request), caller(request), name)
         if row["state"] not in CITABLE:
             raise deposits.misplaced(row, *sorted(CITABLE))
+        if row["document"] is None:  # somebody deleted it past the API
+            raise deposits.missing(name)
         return row
 
     @reading.get("", summary="The deposits that the caller follows", response_class=Response)

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bocage_catalogue import collection_search, searching
 from bocage_catalogue.authority import Reader
+from bocage_catalogue.head import tell
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -31,7 +32,7 @@ _LONGEST = 100_000
 
 
 class Direct:
-    """Answers them where they come in, for whom the routes would answer."""
+    """Answers them where they come in, for whom the routes would answer, and before any other layer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app, self._reader = app, Reader()
@@ -47,6 +48,7 @@ class Direct:
             response = await answer(request)
         except Problem as problem:
             response = problem_response(problem, scope["state"].get("request_id"))
+        tell(response.raw_headers, response.status_code, scope)
         await response(scope, receive, send)
 
 

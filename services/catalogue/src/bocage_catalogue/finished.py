@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from operator import itemgetter
 
 from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
@@ -156,10 +157,7 @@ async def page(
     within: str | None = None,
 ) -> Page:
     """One page of what the caller sees, `within` a collection. Raises Problem 400, or 404 when that is not seen."""
-    holding = await holding_of(database, identity)
-    if within is not None and not holding.sees(within):
-        raise not_found(f"Collection {within}")
-    return await carefully(search, lambda s: _page(database, identity, holding, s, most, token, explain=explain))
+    return await carefully(search, lambda s: _page(database, identity, s, most, token, explain=explain, within=within))
 
 
 async def frequent_page(
@@ -222,7 +220,7 @@ def _framed(
     asked: str,
 ) -> Page:
     """A page of what a frequent statement found."""
-    found = there(rows)
+    found = sorted(there(rows), key=itemgetter("turn"))
     more = len(rows) > most
     if place is not None:
         matched = place.matched
@@ -269,19 +267,23 @@ def _linked(
 async def _page(
     database: Database,
     identity: Identity,
-    holding: Holding,
     search: Search,
     most: int,
-    token: str | None = None,
+    token: str | None,
     *,
-    explain: bool = False,
+    explain: bool,
+    within: str | None,
 ) -> Page:
-    rows = holding.rows
-    hidden, unseen = holding.unseen, left_out(search, rows)
-    search = narrowed(search, rows)
-    among = rows.keys() if search.collections is None else search.collections
-    search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
     async with database.reading() as connection:
+        # Asked for when there is a connection: however long that took, what is hidden by now is not shown.
+        holding = await holding_of(database, identity)
+        if within is not None and not holding.sees(within):
+            raise not_found(f"Collection {within}")
+        rows = holding.rows
+        hidden, unseen = holding.unseen, left_out(search, rows)
+        search = narrowed(search, rows)
+        among = rows.keys() if search.collections is None else search.collections
+        search = replace(search, longest=max((rows[name].longest for name in among if name in rows), default=None))
         known = await known_to(connection, identity, hidden, search)
         asked = _fingerprint(identity, search)
         if token is None:

@@ -94,7 +94,9 @@ def form(search: Search, place: Place | None) -> Form | None:
 
 @lru_cache(256)
 def statement(asked: Form) -> str:
-    """The statement of a form: the page by its order, and with each row the edition and how many are found."""
+    """The statement of a form: each row with its turn, for to put whole rows in order copies them; with the edition and
+    how many are found.
+    """
     given = 7  # five say who sees what, then how many are wanted on the page, and at most for the number
     number = "null::bigint"
     conditions = [SEEN]
@@ -145,14 +147,16 @@ with hits as materialized (
     select f.datetime as k0, f.collection as k1, f.id as k2 from catalogue.finished_item f
     where {" and ".join(conditions)} order by {order("f.datetime", "f.collection", "f.id")} limit $7::bigint
 )
-select {COLUMNS}, least(greatest(h.k0, {FIRST}), {LAST}) as k0, h.k1, h.k2, e.edition, e.hits
+select {COLUMNS}, least(greatest(h.k0, {FIRST}), {LAST}) as k0, h.k1, h.k2, h.turn, e.edition, e.hits
 from (
     select (select {EDITION} from catalogue.finished_collection) as edition, {number} as hits
 ) e left join (
-    (select * from hits order by {order("k0", "k1", "k2")} limit $6::bigint) h
+    (
+        select *, row_number() over (order by {order("k0", "k1", "k2")}) as turn
+        from hits order by {order("k0", "k1", "k2")} limit $6::bigint
+    ) h
     join catalogue.finished_item f on f.id = h.k2 and f.collection = h.k1
 ) on true
-order by {order("h.k0", "h.k1", "h.k2")}
 """  # noqa: S608 - all of it is written here
 
 
@@ -160,7 +164,7 @@ def values(
     asked: Form, identity: Identity, holding: Holding, search: Search, most: int, place: Place | None
 ) -> list[Any] | None:
     """What goes beside the statement; None when a period reaches beyond all time."""
-    unseen = holding.left_out if search.collections is None or search.implied else holding.unseen
+    unseen = holding.left_out if search.collections is None or search.broad else holding.unseen
     given = [*seeing(identity, unseen), most, MOST + 1 if asked.walked else most]
     if asked.collection:
         given += search.collections or ()

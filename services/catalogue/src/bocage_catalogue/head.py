@@ -35,6 +35,15 @@ class HeadAsGet:
         await self.app({**scope, "method": "GET", HEAD: True}, receive, bodiless)
 
 
+def tell(headers: list[tuple[bytes, bytes]], status: int, scope: Scope) -> None:
+    """Add to the headers of an answer by what it was chosen, and its language."""
+    headers.append(_VARY)
+    if all(name.lower() != b"content-language" for name, _ in headers):
+        # Problems are in English, whatever was asked for.
+        tongue = language.ENGLISH if status >= 400 else language.of_scope(scope)
+        headers.append((b"content-language", tongue.encode()))
+
+
 class Negotiated:
     """Says by what an answer was chosen (Vary) and in which language it is; credentials the gateway adds."""
 
@@ -48,11 +57,8 @@ class Negotiated:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), _VARY]
-                if all(name.lower() != b"content-language" for name, _ in headers):
-                    # Problems are in English, whatever was asked for.
-                    tongue = language.ENGLISH if message["status"] >= 400 else language.of_scope(scope)
-                    headers.append((b"content-language", tongue.encode()))
+                headers = [*message.get("headers", ())]
+                tell(headers, message["status"], scope)
                 message = {**message, "headers": headers}
             await send(message)
 

@@ -18,6 +18,7 @@ from bocage_theia.vocabulary import Scheme, vocabulary
 
 from bocage_catalogue import concepts
 from bocage_catalogue.database import Database
+from bocage_catalogue.default_search import names_something
 from bocage_catalogue.refusals import refused
 from bocage_catalogue.visibility import VISIBLE, collections_arguments
 
@@ -126,7 +127,7 @@ async def resolved(database: Database, identity: Identity, search: Search, *, wo
         search,
         about=(),
         collections=_within(search, seen),
-        implied=bool(search.about) and search.collections is None,
+        broad=not names_something(search),
         conditions=tuple(
             replace(part, node=rewritten(part.node, part.at, seen)) if mentioned else part
             for part, mentioned in zip(search.conditions, parts, strict=True)

@@ -16,17 +16,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from bocage_catalogue import authority, etags, storing, tombstones
+from bocage_catalogue import authority, etags, finished, storing, tombstones
 from bocage_catalogue.answers import answer, database_of
-from bocage_catalogue.collection_search import stored_collection
+from bocage_catalogue.collection_search import collection_rows, stored_collection
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.present import Document
 
 _SUCCESSOR = re.compile(r"[A-Za-z0-9_.:-]{1,255}(/[A-Za-z0-9_.:-]{1,255})?|https?://[^\s<>\"]{1,1000}")
-_IS_THERE = """
-select exists (select from catalogue.finished_item where collection = $1 and id = $2)
-    or $2 = '' and exists (select from catalogue.finished_collection where id = $1)
-"""
 
 
 class Withdrawal(BaseModel):
@@ -49,15 +45,20 @@ def may_withdraw(identity: Identity, collection: Document) -> None:
         authority.may_own(identity, collection)
 
 
-async def _check_successor(connection: Connection, successor: str | None, itself: str) -> None:
-    """Raises Problem 400 for a successor that is none."""
+async def _check_successor(database: Database, identity: Identity, successor: str | None, itself: str) -> None:
+    """Raises Problem 400 for a successor that is none, or that the caller does not see."""
     if successor is None:
         return
     if _SUCCESSOR.fullmatch(successor) is None or successor == itself:
         raise Problem(400, "invalid-request", "successor must be another collection/item, collection or web address.")
     if "://" not in successor:
         collection, _, item = successor.partition("/")
-        if not await connection.fetchval(_IS_THERE, collection, item):
+        if item:
+            there = await finished.item_row(database, identity, collection, item) is not None
+        else:
+            holder = (await collection_rows(database, identity)).get(collection)
+            there = holder is not None and holder.visible
+        if not there:
             raise Problem(400, "invalid-request", f"successor: there is no {successor} in this catalogue.")
 
 
@@ -97,7 +98,7 @@ class Withdrawer:
             if found is None or not visible(identity, found[0].get("properties") or {}):
                 raise not_found(f"Item {collection_id}/{item_id}")
             etags.check_match(request, found[1])
-            await _check_successor(connection, body.successor, f"{collection_id}/{item_id}")
+            await _check_successor(database, identity, body.successor, f"{collection_id}/{item_id}")
             await tombstones.keep(
                 connection, identity, collection_id, item_id, found[0], body.reason.strip(), body.successor
             )
@@ -125,7 +126,7 @@ class Withdrawer:
             may_withdraw(identity, found[0]["content"])
             check_deposit(found[0]["content"], whole=True)
             etags.check_match(request, found[0]["revision"])
-            await _check_successor(connection, body.successor, collection_id)
+            await _check_successor(database, identity, body.successor, collection_id)
             await connection.execute(
                 "update catalogue.deposit set state = 'withdrawn', actor = $2, comment = $3"
                 " where collection = $1 and state = 'published'",
