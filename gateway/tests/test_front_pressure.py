@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -115,3 +116,31 @@ def test_who_reads_slowly_leaves_no_deaf_connection_behind(platform: Any) -> Non
             assert len(slow.hear().body) == size
             with contextlib.closing(Wire(platform.port)) as other:
                 assert other.ask(gotten(b"/tiles/echo")).status == 200
+
+
+def test_callers_who_break_off_are_no_errors(own_platform: Any) -> None:
+    platform = own_platform
+    with wired(platform) as wire:
+        for number in range(150):
+            rude = socket.create_connection(("127.0.0.1", platform.port))
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            once = b"X-Unique: %d\r\n" % number if number % 2 else b""
+            rude.sendall(gotten(b"/tiles/stream?length=1&bytes=300000", KEY + once) * 3)
+            if number % 3:
+                rude.recv(1000)
+            time.sleep(number % 7 / 500)
+            rude.close()
+        assert wire.ask(gotten(b"/tiles/echo")).status == 200
+    errors = [line for line in platform.told().splitlines() if '"level": "error"' in line]
+    assert errors == []
+
+
+def test_who_leaves_a_row_of_requests_behind_ends_the_first_of_them(own_platform: Any) -> None:
+    platform = own_platform
+    once = b"X-Unique: row\r\nX-Request-Id: in-a-row-1\r\n"
+    with wired(platform) as wire:
+        wire.say(gotten(b"/tiles/drip?silent=1", KEY + once) + gotten(b"/stac/echo", KEY + once))
+        platform.wait_until(lambda: platform.control("tiles")["dripping"] == 1)
+        time.sleep(0.3)
+    platform.wait_until(lambda: platform.control("tiles")["dripping"] == 0, 3)
