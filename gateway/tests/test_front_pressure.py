@@ -47,6 +47,8 @@ class Breaking:
 
     def __init__(self, path: str) -> None:
         self.asked: list[bytes] = []
+        self.hangs_up = False
+        """Instead of an answer to any request but the first on a connection."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen(50)
@@ -60,11 +62,15 @@ class Breaking:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
+            first = True
             while head := connection.recv(65536):
                 line = head.split(b" HTTP", 1)[0]
                 self.asked.append(line)
-                if line.endswith(b"/break"):
+                if line.endswith(b"/break") or (self.hangs_up and not first):
                     return
+                first = False
+                if line.endswith(b"/slow"):
+                    time.sleep(0.5)
                 body = json.dumps({"headers": [[head.split(b"\r\n")[1].split(b":")[0].decode(), ""]]}).encode()
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 
@@ -105,6 +111,19 @@ def test_what_breaks_off_is_asked_again_once_and_counted_once(own_platform: Any)
 
     total = 10_000 - left(after.header("ratelimit")[0])
     platform.wait_until(lambda: platform.control("rights")["counted"].get("metered") == total, 5)
+
+
+def test_what_is_asked_again_goes_on_a_new_connection(own_platform: Any) -> None:
+    """The others may have ended too."""
+    platform = own_platform
+    with breaking(platform, "tiles") as service, wired(platform) as wire, wired(platform) as other:
+        # Two at once leave two connections, of which neither is good any more.
+        other.say(gotten(b"/tiles/slow"))
+        assert wire.ask(gotten(b"/tiles/echo")).status == 200
+        assert other.hear().status == 200
+        service.hangs_up = True
+        for headers in (KEY, KEY + b"X-Unique: 1\r\n"):
+            assert wire.ask(gotten(b"/tiles/echo", headers)).status == 200
 
 
 def test_who_reads_slowly_leaves_no_deaf_connection_behind(platform: Any) -> None:

@@ -120,8 +120,9 @@ class Transfer:
         if self._length is not None and self._length <= AT_ONCE_BYTES:
             body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
             self._wait_for_upstream()
-            replayable = self._length == 0 and method in _BODILESS and ASKED_BEFORE not in self._scope["state"]
-            return await upstream.at_once(method, target, sent, body, replayable=replayable)
+            again = ASKED_BEFORE in self._scope["state"]
+            replayable = self._length == 0 and method in _BODILESS and not again
+            return await upstream.at_once(method, target, sent, body, replayable=replayable, again=again)
         self._wait_for_upstream()
         return await upstream.request(
             method,

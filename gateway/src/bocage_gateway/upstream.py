@@ -72,12 +72,18 @@ class Upstream:
             max_field_size=_FIELD_BYTES,
         )
 
-    async def at_once(self, method: str, target: bytes, headers: Headers, body: bytes, *, replayable: bool) -> Answer:
-        """As `request`, for a request that is sent in one piece. Raises Problem or BrokenLine."""
+    async def at_once(
+        self, method: str, target: bytes, headers: Headers, body: bytes, *, replayable: bool, again: bool = False
+    ) -> Answer:
+        """As `request`, for a request that is sent in one piece. Raises Problem or BrokenLine.
+
+        What is asked `again` goes on a new connection: others may have ended with the one that broke.
+        """
         pause, replays = 0.05, 1 if replayable else 0
         while True:
             try:
-                line = self.idle() or await self._connected()
+                line = None if again else self.idle()
+                line = line or await self._connected()
             except OSError:
                 if not self._worth_waiting():
                     raise unavailable(self.service) from None
@@ -91,7 +97,7 @@ class Upstream:
                 line.close()
                 if replays == 0:
                     raise
-                replays -= 1
+                replays, again = replays - 1, True
             except BaseException:
                 line.close()
                 raise
