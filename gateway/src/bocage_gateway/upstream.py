@@ -77,9 +77,12 @@ class Upstream:
     ) -> Answer:
         """As `request`, for a request that is sent in one piece. Raises Problem or BrokenLine.
 
-        What is asked `again` goes on a new connection: others may have ended with the one that broke.
+        What is asked `again` goes on a new connection: others may have ended with the one that broke. It waits a
+        moment, since a process that is being killed lets go of its connections before it stops taking new ones.
         """
         pause, replays = 0.05, 1 if replayable else 0
+        if again:
+            await asyncio.sleep(pause)
         while True:
             try:
                 line = None if again else self.idle()
@@ -98,6 +101,7 @@ class Upstream:
                 if replays == 0:
                     raise
                 replays, again = replays - 1, True
+                await asyncio.sleep(pause)
             except BaseException:
                 line.close()
                 raise
