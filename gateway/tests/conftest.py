@@ -86,7 +86,9 @@ class Platform:
             "BOCAGE_LOG_LEVEL": "WARNING",
             **self._settings,
         }
-        self._processes["gateway"] = subprocess.Popen([sys.executable, "-m", "bocage_gateway"], env=environment)
+        command = [sys.executable, "-m", "bocage_gateway"]
+        with (self.home / "gateway.log").open("ab") as log:
+            self._processes["gateway"] = subprocess.Popen(command, env=environment, stderr=log)
 
         def listens() -> bool:
             with socket.socket() as probe:
@@ -106,6 +108,10 @@ class Platform:
 
     def revoke(self, credential: str) -> None:
         self.control("rights", revoke=credential, event=json.dumps({"credential": credential}))
+
+    def told(self) -> str:
+        """The log of the gateway."""
+        return (self.home / "gateway.log").read_text()
 
     def memory(self) -> int:
         """Resident bytes of the gateway."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 
@@ -17,6 +18,7 @@ from bocage_gateway.upstream import Upstream, broke_off, too_slow
 
 _WATCH_AFTER_SECONDS = 0.2  # quick answers never pay for a watcher
 _PATIENCE_EXACT_TO = 0.02
+_TOLD_WITHIN_SECONDS = 1.0
 AT_ONCE_BYTES = 64 * 1024  # bodies that are sent in one piece, as searches are
 ASKED_BEFORE = "bocage.asked_before"
 """In the state of a request with which a service has broken off once: it is not asked a third time."""
@@ -79,6 +81,10 @@ class Transfer:
             return
         except TimeoutError:
             self._fail(self._timed_out(upstream.service))
+        except RuntimeError:
+            # A transport whose client broke off refuses to write before it tells why.
+            if not (self.started and await self._gone()):
+                raise
         except (aiohttp.ClientError, OSError) as error:
             if self._client_left:
                 return
@@ -114,8 +120,9 @@ class Transfer:
         if self._length is not None and self._length <= AT_ONCE_BYTES:
             body = b"".join([chunk async for chunk in self._body()]) if self._length else b""
             self._wait_for_upstream()
-            replayable = self._length == 0 and method in _BODILESS and ASKED_BEFORE not in self._scope["state"]
-            return await upstream.at_once(method, target, sent, body, replayable=replayable)
+            again = ASKED_BEFORE in self._scope["state"]
+            replayable = self._length == 0 and method in _BODILESS and not again
+            return await upstream.at_once(method, target, sent, body, replayable=replayable, again=again)
         self._wait_for_upstream()
         return await upstream.request(
             method,
@@ -169,6 +176,15 @@ class Transfer:
             pass
         self._client_left = True
         transfer.cancel()
+
+    async def _gone(self) -> bool:
+        """Whether the client left, as the server tells soon."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TOLD_WITHIN_SECONDS):
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+                return True
+        return False
 
     def _wait_for_upstream(self) -> None:
         self._client_silent = False

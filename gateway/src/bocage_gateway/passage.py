@@ -198,6 +198,9 @@ class Passage:
         line = self._line
         if line is None:
             return
+        if self._caller.transport.is_closing():
+            self.left()  # as the connection tells soon
+            return
         if self._out:
             out, self._out = self._out, []
             if len(out[-1]) > _COPIED_BYTES:

@@ -23,6 +23,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._slow: asyncio.TimerHandle | None = None
+        self._running: Any = None
+        """The request that is being answered the long way, and not one that waits its turn."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -30,7 +32,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        running = self._running
+        if running is not None and not running.response_complete:
+            # In a row of requests the server tells the last one alone that nobody waits any more.
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

@@ -72,12 +72,21 @@ class Upstream:
             max_field_size=_FIELD_BYTES,
         )
 
-    async def at_once(self, method: str, target: bytes, headers: Headers, body: bytes, *, replayable: bool) -> Answer:
-        """As `request`, for a request that is sent in one piece. Raises Problem or BrokenLine."""
+    async def at_once(
+        self, method: str, target: bytes, headers: Headers, body: bytes, *, replayable: bool, again: bool = False
+    ) -> Answer:
+        """As `request`, for a request that is sent in one piece. Raises Problem or BrokenLine.
+
+        What is asked `again` goes on a new connection: others may have ended with the one that broke. It waits a
+        moment, since a process that is being killed lets go of its connections before it stops taking new ones.
+        """
         pause, replays = 0.05, 1 if replayable else 0
+        if again:
+            await asyncio.sleep(pause)
         while True:
             try:
-                line = self.idle() or await self._connected()
+                line = None if again else self.idle()
+                line = line or await self._connected()
             except OSError:
                 if not self._worth_waiting():
                     raise unavailable(self.service) from None
@@ -91,7 +100,8 @@ class Upstream:
                 line.close()
                 if replays == 0:
                     raise
-                replays -= 1
+                replays, again = replays - 1, True
+                await asyncio.sleep(pause)
             except BaseException:
                 line.close()
                 raise

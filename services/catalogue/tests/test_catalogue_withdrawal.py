@@ -132,7 +132,7 @@ def test_a_collection_is_withdrawn_with_its_items(catalogue: Any) -> None:
     address = {"reason": "Superseded.", "successor": "https://example.org/better"}
     answer = catalogue.researcher.post("/stac/collections/whole/withdrawal", json=address)
     assert answer.status_code == 200, answer.text
-    for path in ("/stac/collections/whole", item):
+    for path in ("/stac/collections/whole", "/stac/collections/whole/items", item):
         told = catalogue.anonymous.get(path)
         assert told.status_code == 410 and told.json()["successor"] == address["successor"]
     assert "whole" not in {one["id"] for one in catalogue.anonymous.get("/stac/collections").json()["collections"]}

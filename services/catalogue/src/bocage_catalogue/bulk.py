@@ -103,13 +103,15 @@ class Batch:
 
     def _before(self, name: Any, known: dict[str, Document]) -> Document | None:
         """What is replaced. Raises Problem 409, 428."""
-        if isinstance(name, str) and name in self.withdrawn:
-            raise tombstones.used(str(self.collection["id"]), str(name))
-        before = known.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return None  # which the acceptance refuses
+        if name in self.withdrawn:
+            raise tombstones.used(str(self.collection["id"]), name)
+        before = known.get(name)
         if before is None:
             return None
         if not self.upsert or not visible(self.acceptance.identity, before.get("properties") or {}):
-            raise exists(str(self.collection["id"]), str(name))
+            raise exists(str(self.collection["id"]), name)
         if self.collection.get(REQUIRED_FIELD) is True:
             raise Problem(428, "precondition-required", "This collection takes changes of single items with If-Match.")
         return before

@@ -361,7 +361,7 @@ def _mended_parameters(operation: Document) -> None:
 def _failures(verb: str, path: str) -> Iterable[int]:
     stored = "/collections" in path or "/deposits" in path
     writes = verb != "get" and stored and not path.endswith("/aggregate")
-    if path == "/stac/changes" or (verb == "get" and path in _TAGGED):
+    if path == "/stac/changes" or (verb == "get" and (path in _TAGGED or path == f"{_COLLECTION}/items")):
         return (*_ALWAYS, 410)
     if verb == "get" and "/deposits/" in path:
         return (*_ALWAYS, 409, *((410,) if path == deposit_openapi.LANDING else ()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from bocage_kit.access import caller
-from bocage_kit.problems import not_found
+from bocage_kit.problems import Problem, not_found
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -84,7 +84,7 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
-    """The items of one collection. Raises Problem 404."""
+    """The items of one collection. Raises Problem 404, 410."""
     identity = caller(request)
     own = stac(identity.public_base, "collections", collection_id)
     # pystac-client names the collection here too.
@@ -92,7 +92,12 @@ async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Respo
     given = kwargs | {"collections": [collection_id] if named is None or collection_id in named.split(",") else []}
     search, look = from_parameters(given), look_of_parameters(given)
     links = link("parent", own), link("collection", own)
-    return await found_items(request, search, look, own + "/items", *links, within=collection_id)
+    try:
+        return await found_items(request, search, look, own + "/items", *links, within=collection_id)
+    except Problem as problem:
+        if problem.status == 404:
+            await tombstones.check_missing(database_of(request), identity, collection_id)
+        raise
 
 
 async def search_by_parameters(request: Request, **kwargs: Any) -> Response:
