@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import catalogue_loading
 import httpx
 import pytest
 from bocage_catalogue.app import create_app
@@ -97,15 +98,15 @@ def a_submitted_deposit(running: Running, catalogue_examples: Any) -> None:
 
 @pytest.fixture
 def catalogue_examples() -> tuple[dict[str, Any], dict[str, Any]]:
-    from conftest import a_collection, an_item  # type: ignore[attr-defined]
-
-    collection = a_collection(
+    made = catalogue_loading.collection(
         "minted",
+        title="Heights of snow",
         license="etalab-2.0",
         description="Heights of snow, made for a test.",
         **{"bocage:licences": ["etalab-2.0"]},
     )
-    return collection, an_item("one", {"image": {"href": "https://example.org/one.tif"}})
+    assets = {"image": {"href": "https://example.org/one.tif"}}
+    return made, catalogue_loading.item("one", holder="minted", assets=assets)
 
 
 def test_what_could_not_be_registered_is_registered_later(running: Running, catalogue_examples: Any) -> None:

@@ -124,7 +124,7 @@ async def admitted(request: Request, collection_id: CollectionId, item_id: ItemI
     absent = not_found("The item")
     if "\x00" in collection_id or "\x00" in item_id:
         raise absent
-    found = await held.items.get(collection_id, item_id)
+    found = await held.items.get(collection_id, item_id, request.query_params.get("style"))
     if found is None or not item_visible(identity, found.collection, found.item):
         raise absent
     if identity.tiles is not None and not identity.tiles.covers(collection_id, item_id):

@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bocage_tiles.styles import Style, read_styles
 
+# So soon after it was read, a name that is not there is not looked for once more.
+_AT_ONCE = 1.0
 _ITEM = text("select pgstac.get_item(:item, :collection), pgstac.get_collection(:collection)")
 _COLLECTION = text("select '{}'::jsonb, pgstac.get_collection(:collection)")
 
@@ -60,11 +62,14 @@ class Items:
         self._engine, self._seconds, self._limit = engine, seconds, limit
         self._kept: OrderedDict[tuple[str, str | None], tuple[float, Found]] = OrderedDict()
 
-    async def get(self, collection: str, item: str | None) -> Found | None:
-        """An item with its collection, or a collection alone."""
+    async def get(self, collection: str, item: str | None, style: str | None = None) -> Found | None:
+        """An item with its collection, or a collection alone. One that is kept without the style is read anew."""
         key = (collection, item)
-        if (kept := self._kept.get(key)) is not None and time.monotonic() < kept[0]:
-            return kept[1]
+        now, kept = time.monotonic(), self._kept.get(key)
+        if kept is not None and now < kept[0]:
+            read = kept[0] - self._seconds
+            if style is None or style in kept[1].styles or now < read + _AT_ONCE:
+                return kept[1]
         found = await self._read(collection, item)
         if found is None:
             self._kept.pop(key, None)

@@ -102,7 +102,7 @@ async def style_legend(
     asked: Annotated[Sheet, Query()],
 ) -> Response:
     absent = not_found("The collection")
-    found = None if "\x00" in collection_id else await parts(request).items.get(collection_id, None)
+    found = None if "\x00" in collection_id else await parts(request).items.get(collection_id, None, style)
     if found is None or not item_visible(identity, found.collection, {}):
         raise absent
     scope = identity.tiles
