@@ -103,10 +103,14 @@ def catalogue_examples() -> tuple[dict[str, Any], dict[str, Any]]:
         title="Heights of snow",
         license="etalab-2.0",
         description="Heights of snow, made for a test.",
+        extent={
+            "spatial": {"bbox": [[-180, -90, 180, 90]]},
+            "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+        },
         **{"bocage:licences": ["etalab-2.0"]},
     )
     assets = {"image": {"href": "https://example.org/one.tif"}}
-    return made, catalogue_loading.item("one", holder="minted", assets=assets)
+    return made, catalogue_loading.item("one", holder="minted", assets=assets, stac_extensions=[])
 
 
 def test_what_could_not_be_registered_is_registered_later(running: Running, catalogue_examples: Any) -> None:
