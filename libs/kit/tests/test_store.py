@@ -195,3 +195,15 @@ async def test_prefixes_are_deleted_whole_and_alone(store: LocalStore) -> None:
         store.delete_prefix("")
     with pytest.raises(BadKey):
         store.delete_prefix("../")
+
+
+async def test_uploads_are_deleted_by_ids_whatever_these_are(store: LocalStore) -> None:
+    for name in ("a/one", "a/two", "b/one"):
+        await store.write(f"collections/{name}/image", chunks(b"x"))
+    store.delete_uploads("a", "one")
+    store.delete_uploads("a", "0" * 250)
+    store.delete_uploads("..")
+    kept = [name for name in ("a/one", "a/two", "b/one") if store.head(f"collections/{name}/image") is not None]
+    assert kept == ["a/two", "b/one"]
+    store.delete_uploads("a")
+    assert store.head("collections/a/two/image") is None and store.head("collections/b/one/image") is not None

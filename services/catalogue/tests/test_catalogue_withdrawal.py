@@ -165,3 +165,10 @@ def test_a_withdrawal_can_be_conditional(catalogue: Any) -> None:
     catalogue.researcher.patch(path, json={"properties": {"title": "Changed"}}).raise_for_status()
     refused = catalogue.researcher.post(f"{path}/withdrawal", json=REASON, headers={"If-Match": tag})
     assert refused.status_code == 412 and catalogue.researcher.get(path).status_code == 200
+
+
+def test_an_id_that_no_file_can_have_is_not_there(catalogue: Any) -> None:
+    name = "0" * 250
+    for path in (f"/stac/collections/{name}", f"/stac/collections/shown/items/{name}"):
+        assert catalogue.administrator.post(f"{path}/withdrawal", json=REASON).status_code == 404
+        assert catalogue.administrator.delete(path).status_code == 404

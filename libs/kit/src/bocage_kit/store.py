@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -147,6 +147,11 @@ class LocalStore:
 
     def delete_prefix(self, prefix: str) -> None:
         shutil.rmtree(self.path(prefix.rstrip("/")), ignore_errors=True)
+
+    def delete_uploads(self, collection: str, *item: str) -> None:
+        """What was uploaded to a collection, or to one item of it; for an id that no key can hold there is nothing."""
+        with suppress(BadKey):
+            self.delete_prefix(key_of("collections", collection, *item))
 
     def delete(self, key: str) -> None:
         path = self.path(key)

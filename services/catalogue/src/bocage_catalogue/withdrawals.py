@@ -10,7 +10,7 @@ from bocage_kit.access import caller
 from bocage_kit.audience import visible
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem, not_found
-from bocage_kit.store import LocalStore, collection_prefix, key_of
+from bocage_kit.store import LocalStore
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
@@ -106,8 +106,7 @@ class Withdrawer:
                 "delete from pgstac.items where collection = $1 and id = $2", collection_id, item_id
             )
 
-        prefix = key_of("collections", collection_id, item_id)
-        return await self._withdrawn(request, database, collection_id, item_id, write, prefix)
+        return await self._withdrawn(request, database, collection_id, item_id, write)
 
     async def collection(
         self, request: Request, collection_id: Annotated[str, Path(max_length=255)], body: Withdrawal
@@ -143,12 +142,10 @@ class Withdrawer:
             )
             await connection.execute("select pgstac.delete_collection($1)", collection_id)
 
-        return await self._withdrawn(
-            request, database, collection_id, tombstones.WHOLE, write, collection_prefix(collection_id)
-        )
+        return await self._withdrawn(request, database, collection_id, tombstones.WHOLE, write)
 
     async def _withdrawn(
-        self, request: Request, database: Database, collection: str, item: str, write: storing.Write, prefix: str
+        self, request: Request, database: Database, collection: str, item: str, write: storing.Write
     ) -> Response:
         identity = caller(request)
         # Alone: who creates the same item sees either the item or its tombstone.
@@ -158,7 +155,7 @@ class Withdrawer:
             if problem.status == 404:
                 await tombstones.check_missing(database, identity, collection, item)
             raise
-        await run_in_threadpool(self.store.delete_prefix, prefix)
+        await run_in_threadpool(self.store.delete_uploads, collection, *([] if item == tombstones.WHOLE else [item]))
         row = await tombstones.found(database, identity, collection, item)
         assert row is not None
         told = {"collection": collection, "reason": row["reason"], "withdrawn": f"{row['at']:%Y-%m-%dT%H:%M:%SZ}"}

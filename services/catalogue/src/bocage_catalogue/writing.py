@@ -12,7 +12,7 @@ from bocage_kit.access import caller
 from bocage_kit.audience import visible
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem, not_found
-from bocage_kit.store import LocalStore, collection_prefix, key_of
+from bocage_kit.store import LocalStore
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
@@ -216,7 +216,7 @@ class Writer:
             )
 
         await storing.transaction(database, collection_id, write)
-        await run_in_threadpool(self.store.delete_prefix, key_of("collections", collection_id, item_id))
+        await run_in_threadpool(self.store.delete_uploads, collection_id, item_id)
         return answer({"deleted": item_id})
 
     async def create_collection(self, request: Request) -> Response:
@@ -258,7 +258,7 @@ class Writer:
             await connection.execute("select pgstac.delete_collection($1)", collection_id)
 
         await storing.transaction(database, collection_id, write, alone=True)
-        await run_in_threadpool(self.store.delete_prefix, collection_prefix(collection_id))
+        await run_in_threadpool(self.store.delete_uploads, collection_id)
         return answer({"deleted": collection_id})
 
     async def _change_item(self, request: Request, collection_id: str, item_id: str, change: Change) -> Response:
