@@ -46,7 +46,7 @@ openapi: ## write the OpenAPI snapshot anew
 	$(RUN) python -m bocage_deploy.openapi
 
 test: install check ## check, then every test that needs no third-party client
-	$(CARS) $(RUN) pytest -q -n 2 --dist loadgroup --durations=15 -m "not verify"
+	$(CARS) $(RUN) pytest -q -n 2 --dist loadfile --durations=15 -m "not verify"
 
 verify: install ## the slow proofs: real Pléiades pairs, third-party clients, longer chaos
 	BOCAGE_TEST_STREAM_MB=2048 $(RUN) pytest -q gateway/tests/test_forwarding.py -k large_bodies

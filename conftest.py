@@ -103,12 +103,3 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real test data here: set BOCAGE_TEST_DATA to their folder")
     return folder
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay together, and so do all files of a folder that need what is made there once, for minutes."""
-    needing = {item.path for item in items if "made" in getattr(item, "fixturenames", ())}
-    for item in items:
-        together = item.path.parent / "made" if item.path in needing else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together)))
