@@ -14,28 +14,6 @@ from pypgstac.load import Methods
 FRENCH = {"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.5"}
 
 
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("", "en"),
-        ("fr", "fr"),
-        ("FR-ca", "fr"),
-        ("de, fr;q=0.2", "fr"),
-        ("en;q=0.2, fr;q=0.3", "fr"),
-        ("fr;q=0.3, en;q=0.3", "fr"),
-        ("fr;q=0", "en"),
-        ("*", "en"),
-        ("fr;q=x, en", "en"),
-        ("fr;q=nan", "en"),
-        ("de", "en"),
-        (";;,,;q=1", "en"),
-        (", " * 5000 + "fr", "en"),
-    ],
-)
-def test_the_language_that_is_liked_best(header: str, expected: str) -> None:
-    assert language.chosen(header) == expected
-
-
 TEXTS = st.fixed_dictionaries(
     {},
     optional={

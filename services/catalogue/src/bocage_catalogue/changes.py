@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Protocol
 import orjson
 from bocage_kit.access import Caller
 from bocage_kit.identity import Identity
+from bocage_kit.language import ENGLISH
 from bocage_kit.problems import Problem
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -122,7 +123,7 @@ async def items_now(
     identity: Identity,
     rows: Mapping[str, CollectionRow],
     entries: Sequence[Entry],
-    tongue: str = language.ENGLISH,
+    tongue: str = ENGLISH,
 ) -> dict[tuple[str, str], bytes]:
     """The items that entries speak of, as they are now and as far as the caller sees them."""
     named = {(e["in_collection"], e["item"]) for e in entries if e["item"] is not None and e["kind"] != "deleted"}

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bocage_kit.language import ENGLISH
 from bocage_kit.licences import licences_of
 
-from bocage_catalogue.language import ENGLISH, spoken, translations_of
+from bocage_catalogue.language import spoken, translations_of
 from bocage_catalogue.minting import resolvable
 from bocage_catalogue.present import licence_url
 

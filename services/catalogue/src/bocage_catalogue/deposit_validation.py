@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bocage_kit.language import FRENCH
 from bocage_kit.licences import LICENCES_FIELD
 from bocage_kit.problems import Problem
 from bocage_kit.store import LocalStore, Stored, in_bucket, key_of_href
@@ -15,7 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from bocage_catalogue import validation
 from bocage_catalogue.citation import boxes_of, contacts_of, creators_of, period_of
 from bocage_catalogue.database import Connection, Database
-from bocage_catalogue.language import FRENCH, translations_of
+from bocage_catalogue.language import translations_of
 from bocage_catalogue.present import Document
 
 MOST_ITEMS, _BATCH = 20_000, 200

@@ -17,7 +17,7 @@ from bocage_catalogue import counting, frequent, holders, ordering, places, regi
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.database import Connection, Database, UnrelatedError
-from bocage_catalogue.default_search import left_out, names_something, narrowed
+from bocage_catalogue.default_search import left_out, narrowed
 from bocage_catalogue.explaining import explained
 from bocage_catalogue.frequent import COLUMNS
 from bocage_catalogue.holders import Holding
@@ -186,7 +186,7 @@ async def frequent_page(
             holding = await holding_of(database, identity)
             if within is not None and not holding.sees(within):
                 raise not_found(f"Collection {within}")
-        if holding.outdated and not names_something(search):
+        if narrowed(search, holding.rows) is not search:
             return None
         values = frequent.values(form, identity, holding, search, most + 1, place)
         if values is None:

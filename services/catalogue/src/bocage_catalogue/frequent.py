@@ -16,6 +16,7 @@ from bocage_kit.identity import Identity
 
 from bocage_catalogue.conditions import SEEN, Search, seeing
 from bocage_catalogue.counting import MOST
+from bocage_catalogue.default_search import left_out
 from bocage_catalogue.holders import EDITION, Holding
 from bocage_catalogue.kinds import MOMENT, TEXT
 from bocage_catalogue.ordering import FIRST, LAST, Key
@@ -164,8 +165,7 @@ def values(
     asked: Form, identity: Identity, holding: Holding, search: Search, most: int, place: Place | None
 ) -> list[Any] | None:
     """What goes beside the statement; None when a period reaches beyond all time."""
-    unseen = holding.left_out if search.collections is None or search.broad else holding.unseen
-    given = [*seeing(identity, unseen), most, MOST + 1 if asked.walked else most]
+    given = [*seeing(identity, left_out(search, holding.rows)), most, MOST + 1 if asked.walked else most]
     if asked.collection:
         given += search.collections or ()
     given += search.bbox or ()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from bocage_kit.language import ENGLISH, of_scope
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from bocage_catalogue import language
 
 # In the scope of a GET that was a HEAD: what is long to make need not be made.
 HEAD = "bocage.head"
@@ -40,7 +39,7 @@ def tell(headers: list[tuple[bytes, bytes]], status: int, scope: Scope) -> None:
     headers.append(_VARY)
     if all(name.lower() != b"content-language" for name, _ in headers):
         # Problems are in English, whatever was asked for.
-        tongue = language.ENGLISH if status >= 400 else language.of_scope(scope)
+        tongue = ENGLISH if status >= 400 else of_scope(scope)
         headers.append((b"content-language", tongue.encode()))
 
 

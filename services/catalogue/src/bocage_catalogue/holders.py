@@ -47,16 +47,6 @@ class Holding:
         """Those that are hidden from the caller."""
         return [name for name, row in self.rows.items() if not row.visible]
 
-    @cached_property
-    def left_out(self) -> list[str]:
-        """Those whose items a search does not find that names nothing."""
-        return [name for name, row in self.rows.items() if not row.visible or row.apart]
-
-    @cached_property
-    def outdated(self) -> bool:
-        """Whether some have items that are out of date."""
-        return any(row.deprecated_items for row in self.rows.values())
-
     def sees(self, collection: str) -> bool:
         row = self.rows.get(collection)
         return row is not None and row.visible

@@ -10,6 +10,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from bocage_kit.language import ENGLISH, FRENCH
 from bocage_kit.licences import licences_of
 
 from bocage_catalogue import citation as citing
@@ -52,7 +53,7 @@ _FRENCH = {
 
 
 def _say(text: str, tongue: str) -> str:
-    return _FRENCH[text] if tongue == language.FRENCH else text
+    return _FRENCH[text] if tongue == FRENCH else text
 
 
 @lru_cache
@@ -136,7 +137,7 @@ def page(row: Row, publication: Publication, tongue: str) -> str:
     cited = citing.citation(document, publication)
     data = citing.schema_org(document, publication, stac(publication.base, "collections", row["collection"]))
     language.show(document, tongue)
-    other = language.FRENCH if tongue == language.ENGLISH else language.ENGLISH
+    other = FRENCH if tongue == ENGLISH else ENGLISH
     facts = _facts(row, document, publication, tongue)
     return _page().substitute(
         lang=tongue,

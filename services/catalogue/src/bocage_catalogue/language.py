@@ -8,24 +8,18 @@ language is the same object when it is written back (`native`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qs
 
+from bocage_kit.language import ENGLISH, FRENCH, OFFERED, TRANSLATIONS_FIELD, of_scope
 from fastapi import Request
 
 Document = dict[str, Any]
 
 EXTENSION = "https://stac-extensions.github.io/language/v1.0.0/schema.json"
-TRANSLATIONS_FIELD = "bocage:translations"
 KEPT_FIELD = "bocage:language"
 """Of an object with translations, as it is shown: the language that its own texts are in."""
-ENGLISH, FRENCH = "en", "fr"
-OFFERED = (ENGLISH, FRENCH)
 _NAMES = {ENGLISH: ("English", "English"), FRENCH: ("Français", "French")}
 _TEXTS = ("title", "description", "keywords")
-_LONGEST = 500
 _MOST = 50
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
@@ -99,32 +93,6 @@ _IN_FRENCH = {
 def of(request: Request) -> str:
     """The language of the answer: the parameter `language`, else what the header asks for, else English."""
     return of_scope(request.scope)
-
-
-def of_scope(scope: Mapping[str, Any]) -> str:
-    """The same, before there is a request."""
-    if b"language=" in scope["query_string"]:
-        named = parse_qs(scope["query_string"].decode("latin1")).get("language")
-        if named:
-            return chosen(named[-1])
-    return chosen(next((value for name, value in scope["headers"] if name == b"accept-language"), b"").decode("latin1"))
-
-
-@lru_cache(1024)
-def chosen(accepted: str) -> str:
-    """The offered language that `accepted`, an Accept-Language, likes best; what can't be read likes nothing."""
-    best, liked = ENGLISH, 0.0
-    for part in accepted[:_LONGEST].split(","):
-        tag, _, parameter = part.partition(";")
-        try:
-            weight = float(parameter.strip().removeprefix("q=") or 1)
-        except ValueError:
-            continue
-        primary = tag.strip().lower().partition("-")[0]
-        found = ENGLISH if primary == "*" else primary
-        if found in OFFERED and weight > liked:
-            best, liked = found, weight
-    return best
 
 
 def say(text: str, tongue: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bocage_kit.language import TRANSLATIONS_FIELD
 from bocage_kit.urls import public_url
 
-from bocage_catalogue.language import TRANSLATIONS_FIELD, say
+from bocage_catalogue.language import say
 
 Document = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from bocage_catalogue import deposit_openapi
+from bocage_catalogue import deposit_openapi, vocabulary_openapi
 
 Document = dict[str, Any]
 
@@ -201,48 +201,11 @@ _SCHEMAS: Document = {
         },
     },
     "StacSchema": {"type": "object", "required": ["$schema", "$id", "type", "properties"]},
-    "StacPortals": {
-        "type": "object",
-        "required": ["catalogs", "links"],
-        "properties": {
-            "catalogs": {"type": "array", "items": {"$ref": "#/components/schemas/StacCatalog"}},
-            "links": _LINKS,
-        },
-    },
-    "StacVocabulary": {
-        "type": "object",
-        "required": ["schemes", "links"],
-        "properties": {
-            "schemes": {"type": "array", "items": {"$ref": "#/components/schemas/StacScheme"}},
-            "links": _LINKS,
-        },
-    },
-    "StacScheme": {
-        "type": "object",
-        "required": ["id", "title", "description", "source", "links"],
-        "properties": {
-            **dict.fromkeys(("id", "title", "description", "source", "parameter"), _TEXT),
-            "size": _COUNT,
-            "concepts": {"type": "array", "items": {"$ref": "#/components/schemas/StacConcept"}},
-            "links": _LINKS,
-        },
-    },
-    "StacConcept": {
-        "type": "object",
-        "required": ["id", "scheme", "title", "labels", "broader", "narrower", "collections", "links"],
-        "properties": {
-            **dict.fromkeys(("id", "scheme", "title", "description"), _TEXT),
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-            **dict.fromkeys(("broader", "narrower"), _TEXTS),
-            "collections": _COUNT,
-            "links": _LINKS,
-        },
-    },
     **deposit_openapi.SCHEMAS,
+    **vocabulary_openapi.SCHEMAS,
 }
 # What succeeds, by verb and path: the type of the answer and its schema.
 _COLLECTION, _ITEM = "/stac/collections/{collection_id}", "/stac/collections/{collection_id}/items/{item_id}"
-_PORTAL = "/stac/catalogs/{portal_id}"
 _AGGREGATE = (("get", "aggregate"), ("post", "aggregate"))
 _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
     ("get", "/stac"): (_JSON, "StacCatalog"),
@@ -262,15 +225,8 @@ _ANSWERS: Mapping[tuple[str, str], tuple[str, str]] = {
         for at in ("/stac", _COLLECTION) for verb, name in (("get", "aggregations"), *_AGGREGATE)
     },
     ("get", "/stac/changes"): (_JSON, "StacChanges"),
-    ("get", "/stac/vocabulary"): (_JSON, "StacVocabulary"),
-    ("get", "/stac/vocabulary/{scheme}"): (_JSON, "StacScheme"),
-    ("get", "/stac/vocabulary/{scheme}/{concept}"): (_JSON, "StacConcept"),
-    ("get", "/stac/catalogs"): (_JSON, "StacPortals"),
-    ("get", _PORTAL): (_JSON, "StacCatalog"),
-    ("get", f"{_PORTAL}/collections"): (_JSON, "StacCollections"),
-    ("get", f"{_PORTAL}/collections/{{collection_id}}"): (_JSON, "StacCollection"),
-    **{(verb, f"{_PORTAL}/search"): (_GEOJSON, "StacItemCollection") for verb in ("get", "post")},
     **deposit_openapi.ANSWERS,
+    **vocabulary_openapi.ANSWERS,
 }  # fmt: skip
 _LANGUAGE: Document = {
     "name": "language",
