@@ -15,8 +15,8 @@ import httpx
 import pytest
 from bocage_client.cli import run
 from harvest_sources import Served, serving
+from offline_schemas import SCHEMAS, faults
 from platforms import Running
-from published_schemas import SCHEMAS, faults
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bocage_client.harvest_normalising import Kind, Odd
 from bocage_kit.spdx import normalised
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from published_schemas import SCHEMAS, faults
+from offline_schemas import SCHEMAS, faults, in_its_collection
 
 Record = dict[str, Any]
 
@@ -386,8 +386,8 @@ def test_synthetic_records_are_valid_by_the_published_schemas() -> None:
     items = [harvest_items.normalise(sources.geodes_item(n, "X"), Kind.GEODES).record for n in range(5)]
     items += [harvest_items.normalise(sources.hydroweb_item(n, "X"), Kind.HYDROWEB).record for n in range(3)]
     made = harvest_collections.normalise(sources.geodes_collection("X"), Kind.GEODES).record
-    assert [fault for record in (*items, made) for fault in faults(record)] == []
-    assert list(faults(sources.geodes_item(1, "X"))) != [], "as they came they are not"
+    assert [fault for record in (*map(in_its_collection, items), made) for fault in faults(record)] == []
+    assert list(faults(in_its_collection(sources.geodes_item(1, "X")))) != [], "as they came they are not"
 
 
 def test_real_records_are_made_valid(test_data: Path) -> None:
@@ -420,4 +420,4 @@ def test_real_records_are_made_valid(test_data: Path) -> None:
     assert own["grid:code"] == "MGRS-14ULD" and not any(x.startswith(("sar:", "sci:")) for x in own)
     assert [x for x in made["links"] if x["rel"] == "license"] == [x for x in item["links"] if x["rel"] == "license"]
     assert harvest_items.normalise(made, Kind.GEODES).record == made
-    assert not SCHEMAS or list(faults(made)) == []
+    assert not SCHEMAS or list(faults(in_its_collection(made))) == []

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import jsonschema
 import pytest
 from bocage_catalogue.validation import check_collection, check_item
 from bocage_theia import directory, directory_pages, products
 from bocage_theia.vocabulary import vocabulary
-from offline_schemas import validate
+from offline_schemas import faults
 
 Document = dict[str, Any]
 
@@ -158,7 +157,7 @@ def test_grenoble_has_its_portal() -> None:
 def test_valid_by_core_and_extensions_and_taken_by_the_catalogue(name: str) -> None:
     item = ITEMS.get(name)
     document = COLLECTIONS[name] if item is None else item
-    validate(document, "collection" if item is None else "item")
+    assert list(faults(document)) == []
     # Links that the catalogue makes itself are taken off before it looks.
     written = {**document, "links": [link for link in document["links"] if link["rel"] != "collection"]}
     (check_collection if item is None else check_item)(written)
@@ -167,8 +166,7 @@ def test_valid_by_core_and_extensions_and_taken_by_the_catalogue(name: str) -> N
 def test_a_wrong_record_is_refused_by_the_schemas() -> None:
     record = ITEMS["services/dsm-opt"]
     broken = {**record, "properties": {**record["properties"], "contacts": [{"roles": ["operator"]}]}}
-    with pytest.raises(jsonschema.ValidationError):
-        validate(broken, "item")
+    assert any("/contacts/" in fault for fault in faults(broken))
 
 
 @pytest.mark.parametrize("name", [*COLLECTIONS, *ITEMS])

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import jsonschema
 import psycopg
 import pytest
 from bocage_catalogue.validation import check_collection
@@ -18,11 +13,9 @@ from bocage_theia import product_assets, product_records, products
 from bocage_tiles.ramps import names as ramp_names
 from hypothesis import given
 from hypothesis import strategies as st
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT7
+from offline_schemas import faults
 
 Document = dict[str, Any]
-CORE = "https://schemas.stacspec.org/v1.1.0/collection-spec/json-schema/collection.json"
 MADE = {document["id"]: document for document in products.collections()}
 RECORD = product_records.records()["oso-raster"]
 OSO = {
@@ -208,48 +201,17 @@ def test_the_catalogue_takes_it(name: str) -> None:
     check_collection(MADE[name])
 
 
-def schema_folder() -> Path:
-    configured = os.environ.get("BOCAGE_TEST_SCHEMAS")
-    folder = Path(configured) if configured else Path(__file__).parents[4] / "shared" / "schemas"
-    if not folder.is_dir():
-        pytest.skip("no offline schemas here: set BOCAGE_TEST_SCHEMAS to their folder")
-    return folder
-
-
-@lru_cache
-def registry(folder: Path) -> Any:
-    """Schemas by address, from files alone: one that is missing is a failure."""
-
-    def retrieve(uri: str) -> Any:
-        address = urlsplit(uri)
-        path = folder / address.netloc / address.path.lstrip("/")
-        return Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT7)
-
-    return Registry(retrieve=retrieve)
-
-
-@lru_cache
-def validator(folder: Path, uri: str) -> Any:
-    schema = registry(folder).get_or_retrieve(uri).value.contents
-    return jsonschema.Draft7Validator(schema, registry=registry(folder))
-
-
 @pytest.mark.parametrize("name", MADE)
 def test_valid_by_core_and_every_extension_declared(name: str) -> None:
-    folder = schema_folder()
     document = MADE[name]
     assert len(document["stac_extensions"]) >= 1
-    for uri in (CORE, *document["stac_extensions"]):
-        validator(folder, uri).validate(document)
+    assert list(faults(document)) == []
 
 
 def test_a_wrong_collection_is_refused_by_the_schemas() -> None:
-    folder = schema_folder()
     broken = json.loads(json.dumps(MADE["s2mp-rpg-fr"]))
     broken["item_assets"]["soil_moisture"]["raster:scale"] = "0.2"
-    uri = next(each for each in broken["stac_extensions"] if "/raster/" in each)
-    with pytest.raises(jsonschema.ValidationError):
-        validator(folder, uri).validate(broken)
+    assert any("/raster/" in fault for fault in faults(broken))
 
 
 def test_licences_are_spdx_and_known_to_the_platform(module_database: Any) -> None:

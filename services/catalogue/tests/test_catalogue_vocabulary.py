@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import rdflib
 from bocage_catalogue.skos import CONTEXT, JSON_LD
 from bocage_theia.vocabulary import SCHEMES, vocabulary
 from test_catalogue_subjects import MADE
@@ -176,7 +177,6 @@ def test_it_is_valid_skos(catalogue: Any) -> None:
 
 
 def test_rdf_software_reads_the_same(catalogue: Any) -> None:
-    rdflib = pytest.importorskip("rdflib")
     graph = rdflib.Graph().parse(data=catalogue.anonymous.get("/stac/vocabulary?f=jsonld").text, format="json-ld")
     skos = rdflib.Namespace(SKOS)
     mangrove = rdflib.URIRef(f"{BASE}/variables/mangrove")
