@@ -23,6 +23,13 @@ WEED = Path(sys.executable).parent / "weed"
 class S3:
     address: str
 
+    def join(self, home: Path, **more: Any) -> None:
+        """Make it the store `frozen` of a platform, which reads that when it starts."""
+        (home / "object-stores.json").write_text(json.dumps([self.settings(**more)]))
+        key = home / "secrets" / "frozen-key.json"
+        key.write_text(json.dumps({"access_key_id": "bocage", "secret_access_key": SECRET}))
+        key.chmod(0o600)
+
     def settings(self, **more: Any) -> dict[str, Any]:
         return {
             "name": "frozen",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
 from canary import Target, collection, item
 from platforms import LICENCE, Running, free_port
-from s3_server import SECRET, running_s3
+from s3_server import running_s3
 
 from tests.e2e.test_canary import account
 
@@ -49,11 +48,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frozen]:
     platform = Platform(Home(root), environment, lambda text: None)
     platform.home.make()
     with running_s3(tmp_path_factory.mktemp("s3")) as s3:
-        settings = s3.settings(public_base=s3.address)
-        (root / "object-stores.json").write_text(json.dumps([settings]))
-        key = platform.home.secrets / str(settings["key_file"])
-        key.write_text(json.dumps({"access_key_id": "bocage", "secret_access_key": SECRET}))
-        key.chmod(0o600)
+        s3.join(root, public_base=s3.address)
         platform.start(with_parent=True, with_engine=False)
         try:
             yield filled(Running(platform, platform.demonstration_accounts()))

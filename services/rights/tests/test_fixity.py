@@ -19,7 +19,7 @@ import pytest
 from bocage_rights.fixity import Named, Reading, judged, multihash
 from hypothesis import given
 from hypothesis import strategies as st
-from s3_server import SECRET, running_s3
+from s3_server import running_s3
 
 from services.rights.tests.test_assets import collection, item, store
 
@@ -244,10 +244,7 @@ def test_what_makes_no_sense_is_refused(rights: Rights, body: Any) -> None:
 def bucketed(rights: Rights, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_s3(tmp_path_factory.mktemp("s3")) as s3:
         home = rights.settings.home
-        (home / "object-stores.json").write_text(json.dumps([s3.settings()]))
-        key = home / "secrets" / "frozen-key.json"
-        key.write_text(json.dumps({"access_key_id": "bocage", "secret_access_key": SECRET}))
-        key.chmod(0o600)
+        s3.join(home)
         rights.stop()
         rights.start()
         mine = rights.call("researcher", "GET", "/rights/me").json()["organisation"]["id"]

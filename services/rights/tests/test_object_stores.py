@@ -35,10 +35,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 def bucketed(rights: Rights, s3: S3) -> Iterator[str]:
     """A collection whose files lie in a bucket; its files are put there by signed links."""
     home = rights.settings.home
-    (home / "object-stores.json").write_text(json.dumps([s3.settings()]))
-    key = home / "secrets" / "frozen-key.json"
-    key.write_text(json.dumps({"access_key_id": "bocage", "secret_access_key": SECRET}))
-    key.chmod(0o600)
+    s3.join(home)
     rights.stop()
     rights.start()
     mine = rights.call("researcher", "GET", "/rights/me").json()
