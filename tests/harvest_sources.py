@@ -304,3 +304,23 @@ def serving(served: Served, dialect: Callable[..., Answer]) -> Iterator[Served]:
             yield served
         finally:
             server.shutdown()
+
+
+def told(done: Any, code: int = 0) -> dict[str, Any]:
+    assert done.code == code, done.err + done.out
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def counts(document: dict[str, Any]) -> dict[str, int]:
+    return {name: n for name, n in document["items"].items() if n}
+
+
+def written(stub: Any) -> int:
+    """Requests that wrote to the platform."""
+    return sum(n for asked, n in stub.seen.items() if not asked.startswith("GET") and "/search" not in asked)
+
+
+def plain(count: int, **more: Any) -> dict[str, Any]:
+    items = {"plain": [plain_item(n) for n in range(count)]}
+    return {"collections": [plain_collection("plain")], "items": items, **more}

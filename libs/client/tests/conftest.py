@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from affine import Affine
 from bocage_client.cli import run
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from harvest_sources import Served, serving
 from rasterio.rpc import RPC
 
 KEY = "bk_researcher.secret"
@@ -361,3 +363,9 @@ def bocage(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         return Done(int(code), out, err)
 
     return call
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Served]]:
+    with ExitStack() as stack:
+        yield lambda dialect, **held: stack.enter_context(serving(Served(**held), dialect))
