@@ -33,8 +33,8 @@ def schema_folder() -> Path:
 
 
 def faults(record: dict[str, Any]) -> Iterator[str]:
-    """Those of an item or a collection by the core's schema and that of each extension that it declares."""
-    kind = "item" if record["type"] == "Feature" else "collection"
+    """Those of an item, a collection or a catalog by the core's schema and that of each extension that it declares."""
+    kind = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}[record["type"]]
     core = f"https://schemas.stacspec.org/v1.1.0/{kind}-spec/json-schema/{kind}.json"
     for address in (core, *record.get("stac_extensions", ())):
         if not _file(address).is_file():

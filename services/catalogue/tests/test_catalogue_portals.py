@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema
-import pystac
 import pystac_client
 import pytest
 from bocage_kit.identity import HEADER
-from pystac.validation.stac_validator import JsonSchemaSTACValidator
-from test_catalogue_links import offline_registry, schema_folder
+from offline_schemas import faults, schema_folder
 from test_catalogue_subjects import MADE
 
 PORTALS = ["data-terra", "aeris", "odatis", "formater", "theia", "pndb"]
@@ -148,17 +145,12 @@ def test_languages(catalogue: Any) -> None:
 
 
 def test_they_are_valid_catalogues(catalogue: Any) -> None:
-    registry = offline_registry(schema_folder())
-    validator = JsonSchemaSTACValidator()
+    schema_folder()
     for portal in PORTALS:
         page = get(catalogue, f"/stac/catalogs/{portal}")
-        validator.validate_core(page, pystac.STACObjectType.CATALOG, "1.1.0")
-        for uri in page["stac_extensions"]:
-            schema = registry.get_or_retrieve(uri).value.contents
-            jsonschema.Draft7Validator(schema, registry=registry).validate(page)
-    with pytest.raises(pystac.STACValidationError):
-        broken = {name: value for name, value in page.items() if name != "description"}
-        validator.validate_core(broken, pystac.STACObjectType.CATALOG, "1.1.0")
+        assert page["stac_extensions"] and list(faults(page)) == []
+    broken = {name: value for name, value in page.items() if name != "description"}
+    assert any("description" in fault for fault in faults(broken))
 
 
 def test_clients_walk_them(catalogue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
