@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from urllib.parse import quote
 
 import orjson
 import psycopg
+from bocage_catalogue.database import Database
+from bocage_catalogue.finished import finish
 
 Line = Callable[[str], None]
 MOST_IN_A_BATCH = 500
@@ -73,16 +76,27 @@ def differences(url: str, collection: str) -> int:
 
 def wait_until_finished(url: str, line: Line) -> None:
     """Return when every item is laid out: what the catalogue does of itself, here with some help."""
+    begun = time.monotonic()
+    asyncio.run(_finish(url, line))
+    line(f"  laid out {time.monotonic() - begun:.0f} s after the load")
     with psycopg.connect(url, autocommit=True) as connection:
-        begun, told = time.monotonic(), time.monotonic()
-        while (waiting := connection.execute(_WAITING).fetchone()) != (0,):
-            connection.execute("select catalogue.finish_more(2000)")
-            if time.monotonic() - told > 30:
-                told = time.monotonic()
-                line(f"  … {waiting[0] if waiting else '?'} items are still to be laid out")
-        line(f"  laid out {time.monotonic() - begun:.0f} s after the load")
         connection.execute("vacuum analyze")
         connection.execute("checkpoint")
+
+
+async def _finish(url: str, line: Line) -> None:
+    told = time.monotonic()
+    async with Database.open(url, readers=1, ready=1, writers=1) as database:
+        while True:
+            async with database.writing() as connection:
+                waiting = await connection.fetchval(_WAITING)
+                if not waiting:
+                    return
+                if not await finish(connection, 1000):
+                    await asyncio.sleep(0.2)  # others hold what is left
+            if time.monotonic() - told > 30:
+                told = time.monotonic()
+                line(f"  … {waiting} items are still to be laid out")
 
 
 _WAITING = "select count(*) from catalogue.finished_item where body is null"

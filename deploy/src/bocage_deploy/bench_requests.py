@@ -12,7 +12,11 @@ from urllib.parse import quote, urlencode
 
 from bocage_deploy.bench_items import DAYS, FRANCE, SINCE
 
-_TEXT = "select convert_from(body, 'UTF8'), id, collection, datetime from catalogue.finished_item where "
+# As pgSTAC keeps it: what the catalogue keeps is packed.
+_TEXT = (
+    "select (select i.content::text from pgstac.items i where i.collection = f.collection and i.id = f.id"
+    " and i.datetime = f.datetime), id, collection, datetime from catalogue.finished_item f where "
+)
 _ORDER = " order by datetime desc, collection desc, id desc limit %(most)s"
 _PLACE = "geometry && st_makeenvelope(%(w)s, %(s)s, %(e)s, %(n)s, 4326) and st_intersects(geometry, st_makeenvelope(%(w)s, %(s)s, %(e)s, %(n)s, 4326))"  # noqa: E501
 _TIME = "datetime <= %(until)s::timestamptz and end_datetime >= %(since)s::timestamptz"

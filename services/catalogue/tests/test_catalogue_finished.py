@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
-from bocage_catalogue import present
+from bocage_catalogue import packing, present
 from bocage_catalogue.layout import Layout
 from bocage_catalogue.visibility import CollectionRow
 from bocage_kit.database import migrate
@@ -35,12 +35,13 @@ ASTRAY = """
 select i.collection, i.id from pgstac.items i
 cross join lateral catalogue.entered(i) e cross join lateral catalogue.laid(i) l
 left join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
-where (to_jsonb(e) || to_jsonb(l)) - '{revision,outline,outlined,lent,cloud_cover}'::text[]
-    is distinct from to_jsonb(f) - '{revision,outline,outlined,lent,cloud_cover}'::text[]
+where (to_jsonb(e) || to_jsonb(l)) - '{revision,outline,outlined,lent,cloud_cover,west,south,east,north,body}'::text[]
+    is distinct from to_jsonb(f) - '{revision,outline,outlined,lent,cloud_cover,west,south,east,north,body}'::text[]
 union all
 select f.collection, f.id from catalogue.finished_item f
 where not exists (select from pgstac.items i where i.collection = f.collection and i.id = f.id)
 """
+TEXTS = "select f.*, (catalogue.laid_now(collection, id, datetime)).body as laid from catalogue.finished_item f"
 
 
 def kept(connection: psycopg.Connection[Any]) -> dict[str, Any]:
@@ -48,7 +49,11 @@ def kept(connection: psycopg.Connection[Any]) -> dict[str, Any]:
     while connection.execute("select catalogue.finish_more(3) as n").fetchone() != {"n": 0}:
         pass
     assert connection.execute(ASTRAY).fetchall() == []
-    return {row["id"]: row for row in connection.execute("select * from catalogue.finished_item")}
+    dictionaries = connection.execute("select digest, text from catalogue.dictionary").fetchall()
+    readers = {row["digest"]: packing.reader(row["text"]) for row in dictionaries}
+    rows = {row["id"]: row for row in connection.execute(TEXTS)}
+    assert all(packing.plain(row["body"], readers) == row["laid"] for row in rows.values())
+    return rows
 
 
 @pytest.mark.parametrize("partition", [None, "month"])

@@ -139,8 +139,9 @@ async def items_now(
         where {visible(identity, (), arguments)}"""  # noqa: S608 - a clause of our own
     async with database.reading() as connection:
         found = await connection.fetch(sql, *arguments.values)
-    layout = Layout(identity, rows, tongue)
-    return {(row["in_collection"], row["item"]): layout.text(row) for row in finished.there(found)}
+        readers = await finished.readers_of(database, connection, found)
+    layout = Layout(identity, rows, tongue, readers)
+    return {(row["in_collection"], row["item"]): layout.text(row) for row in finished.there(found, readers)}
 
 
 def entry(base: str, change: Entry, items: Mapping[tuple[str, str], bytes]) -> Document:

@@ -16,6 +16,7 @@ from bocage_kit.problems import Problem
 from bocage_catalogue.density import Density
 from bocage_catalogue.holders import Holders
 from bocage_catalogue.kept import Kept
+from bocage_catalogue.packing import Dictionaries
 from bocage_catalogue.turns import Turns
 
 _log = logging.getLogger("bocage.catalogue")
@@ -102,6 +103,7 @@ class Database:
     def __init__(self, reading: Kept, ready: Kept, writing: Any) -> None:
         self._reading, self._ready, self._writing = reading, ready, writing
         self.turns, self.holders, self.density = Turns(), Holders(), Density()
+        self.dictionaries = Dictionaries()
 
     @classmethod
     @asynccontextmanager

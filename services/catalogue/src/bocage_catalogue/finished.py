@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from operator import itemgetter
+from typing import NamedTuple
 
 from bocage_kit.audience import sees_everything
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem, not_found
 
-from bocage_catalogue import counting, frequent, holders, ordering, places, registry
+from bocage_catalogue import counting, frequent, holders, ordering, packing, places, registry
 from bocage_catalogue.carefully import carefully
 from bocage_catalogue.conditions import Arguments, Search, eyes, properties, visible, where
 from bocage_catalogue.database import Connection, Database, UnrelatedError
@@ -24,6 +25,7 @@ from bocage_catalogue.holders import Holding
 from bocage_catalogue.kinds import Known
 from bocage_catalogue.layout import Row
 from bocage_catalogue.ordering import Key
+from bocage_catalogue.packing import Readers, is_readable
 from bocage_catalogue.places import Matched, Place
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import COLLECTION_SQL, CollectionRow, collections_arguments
@@ -47,6 +49,11 @@ select collection as in_collection, id as item, licences, audience, revision, hr
        case when body is null then catalogue.laid_now(collection, id, datetime) end as now
 from catalogue.finished_item where id = $1 and collection = $2
 """
+_FINISHED = """
+update catalogue.finished_item f set hrefs = d.hrefs, laid_out = d.laid_out, body = d.body
+from unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::bytea[]) d (collection, id, hrefs, laid_out, body)
+where f.id = d.id and f.collection = d.collection
+"""
 # One item and its collection, if both are seen.
 _ITEM = f"""
 select f.collection as in_collection, f.id as item, f.licences, f.audience, f.revision, f.hrefs, f.laid_out, f.body,
@@ -58,9 +65,22 @@ where f.id = $7 and f.collection = $6 and (
 """  # noqa: S608 - SQL of our own
 
 
-def there(rows: Sequence[Row]) -> list[Row]:
+def there(rows: Sequence[Row], readers: Readers) -> list[Row]:
     """Without those whose tables were dropped after the statement had found them: their collection is deleted."""
-    return [row for row in rows if row["body"] is not None or (row["now"] is not None and row["now"]["body"])]
+    return [
+        row
+        for row in rows
+        if (
+            is_readable(row["body"], readers)
+            if row["body"] is not None
+            else row["now"] is not None and row["now"]["body"]
+        )
+    ]
+
+
+async def readers_of(database: Database, connection: Connection, rows: Sequence[Row]) -> Readers:
+    """What reads the texts of rows that `connection` found."""
+    return await database.dictionaries.of(connection, [row["body"] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,8 @@ class Page:
     """What a search found: at most so many items, whether there are more, and how many altogether."""
 
     rows: Sequence[Row]
+    readers: Readers
+    """Of their texts."""
     next: str | None
     previous: str | None
     matched: Matched | None
@@ -76,16 +98,26 @@ class Page:
     explained: Document | None = None
 
 
-async def item_row(
-    database: Database, identity: Identity, collection: str, name: str
-) -> tuple[Row, CollectionRow] | None:
-    """One item and its collection, if the caller sees both."""
+class OneItem(NamedTuple):
+    """An item, its collection, and what reads its text."""
+
+    row: Row
+    holder: CollectionRow
+    readers: Readers
+
+
+async def item_row(database: Database, identity: Identity, collection: str, name: str) -> OneItem | None:
+    """One item, if the caller sees it and its collection."""
     if "\0" in collection or "\0" in name:
         return None
     seen = collections_arguments(identity)
     async with database.ready() as connection:
-        found = there(await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity)))
-    return (found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True)) if found else None
+        rows = await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity))
+        readers = await readers_of(database, connection, rows)
+    found = there(rows, readers)
+    if not found:
+        return None
+    return OneItem(found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True), readers)
 
 
 async def keep_finishing(database: Database) -> None:
@@ -99,10 +131,7 @@ async def keep_finishing(database: Database) -> None:
                 seen, now = int(await connection.fetchval("select last_value from catalogue.revision")), clock()
                 loading = seen - written > _LOAD * (now - looked)
                 written, looked = seen, now
-                # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
-                await connection.execute("lock table pgstac.items in access share mode")
-                await connection.fetchval("select catalogue.heed_rebased()")
-                if await connection.fetchval("select catalogue.finish_more($1)", _BATCH):
+                if await finish(connection):
                     # Who loads in bulk goes first, whichever way: until then items are laid out when they are read.
                     pause = _PAUSE_BESIDE_LOADS if loading else 0
         except Exception as error:
@@ -112,10 +141,23 @@ async def keep_finishing(database: Database) -> None:
         await asyncio.sleep(pause)
 
 
-async def written_row(connection: Connection, collection: str, name: str) -> Row:
-    """An item as it stands within the transaction that wrote it."""
+async def finish(connection: Connection, most: int = _BATCH) -> int:
+    """Lay out and pack up to so many items, in the transaction of `connection`; how many."""
+    # Before any row is held: whoever deletes a collection drops its tables first, and then the rows.
+    await connection.execute("lock table pgstac.items in access share mode")
+    await connection.fetchval("select catalogue.heed_rebased()")
+    rows = await connection.fetch("select * from catalogue.finishing($1)", most)
+    if rows:
+        bodies = await packing.packed(connection, [(row["in_collection"], row["body"]) for row in rows])
+        kept = ([row[name] for row in rows] for name in ("in_collection", "item", "hrefs", "laid_out"))
+        await connection.execute(_FINISHED, *kept, bodies)
+    return len(rows)
+
+
+async def written_row(database: Database, connection: Connection, collection: str, name: str) -> tuple[Row, Readers]:
+    """An item as it stands within the transaction that wrote it, and what reads its text."""
     found: list[Row] = await connection.fetch(_WRITTEN, name, collection)
-    return found[0]
+    return found[0], await readers_of(database, connection, found)
 
 
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
@@ -199,12 +241,13 @@ async def frequent_page(
                     if entries is None or entries > frequent.FEW:
                         return None
                 found = await connection.fetch(sql, *values)
+                readers = await readers_of(database, connection, found)
         except UnrelatedError:
             return None
         if found[0]["edition"] == holding.edition:
             if form.walked and found[0]["hits"] > counting.MOST:
                 return None
-            return _framed(identity, search, holding, found, most, place, keys, asked)
+            return _framed(identity, search, holding, found, readers, most, place, keys, asked)
         holding = None
     return None
 
@@ -214,13 +257,14 @@ def _framed(
     search: Search,
     holding: Holding,
     rows: Sequence[Row],
+    readers: Readers,
     most: int,
     place: Place | None,
     keys: Sequence[Key],
     asked: str,
 ) -> Page:
     """A page of what a frequent statement found."""
-    found = sorted(there(rows), key=itemgetter("turn"))
+    found = sorted(there(rows, readers), key=itemgetter("turn"))
     more = len(rows) > most
     if place is not None:
         matched = place.matched
@@ -233,11 +277,12 @@ def _framed(
         found.reverse()
     if more and not asked:
         asked = _fingerprint(identity, search)
-    return _linked(found, keys, place, matched, asked, holding, more=more)
+    return _linked(found, readers, keys, place, matched, asked, holding, more=more)
 
 
 def _linked(
     found: list[Row],
+    readers: Readers,
     keys: Sequence[Key],
     place: Place | None,
     matched: Matched | None,
@@ -256,6 +301,7 @@ def _linked(
 
     return Page(
         found,
+        readers,
         token(found[-1], back=False) if found and (more or backwards) else None,
         token(found[0], back=True) if found and place is not None and (more or not backwards) else None,
         matched,
@@ -304,6 +350,7 @@ async def _page(
                 f" case when (select count(*) from page) > {most} then (select among from aside) end as among from page"
             )
         found, cut = await _fetched(connection, sql, arguments, most)
+        readers = await readers_of(database, connection, found)
         more = cut or len(found) > most
         found = found[:most]
         if backwards:
@@ -316,7 +363,7 @@ async def _page(
             matched = await counting.counted(connection, identity, unseen, search, known, beside)
         told = await explained(connection, identity, unseen, search, known) if explain else None
 
-    return _linked(there(found), keys, place, matched, asked, holding, more=more, told=told)
+    return _linked(there(found, readers), readers, keys, place, matched, asked, holding, more=more, told=told)
 
 
 def _fingerprint(identity: Identity, search: Search) -> str:
@@ -370,7 +417,7 @@ async def _fetched(connection: Connection, sql: str, arguments: Arguments, most:
     size = 0
     async with connection.transaction(readonly=True):
         async for row in connection.cursor(sql, *arguments.values, prefetch=_PIECE):
-            size += len((row["now"] or row)["body"] or b"")
+            size += packing.length((row["now"] or row)["body"] or b"{}")
             if size > MOST_BYTES and found:
                 return found, True
             found.append(row)

@@ -113,11 +113,13 @@ def statement(asked: Form) -> str:
     if asked.collection:
         conditions.append(f"f.collection = {place()}::text")
     if asked.box:
-        sides = ", ".join(f"{place()}::float8" for _ in range(4))
-        box = f"(select public.st_makeenvelope({sides}, 4326))"  # made once, not for each entry
-        # As truth values these are no question for the index of shapes.
+        west, south, east, north = (f"{place()}::float8" for _ in range(4))
+        box = f"(select public.st_makeenvelope({west}, {south}, {east}, {north}, 4326))"  # made once
+        # Most entries are told apart by their numbers, in the walk of the index; what is left is asked as a truth
+        # value, which is no question for the index of shapes.
         conditions.append(
-            f"(f.outline operator(public.&&) {box}) is true"
+            f"f.west <= ({east})::real and f.east >= ({west})::real"
+            f" and f.south <= ({north})::real and f.north >= ({south})::real"
             f" and (case when f.outlined then catalogue.shape_meets(f.collection, f.id, {box})"
             f" else public.st_intersects(f.outline, {box}) end) is true"
         )

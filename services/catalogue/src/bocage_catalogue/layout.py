@@ -15,6 +15,7 @@ from bocage_kit.identity import Identity
 from bocage_kit.licences import item_licences, licences_of
 
 from bocage_catalogue import present, process_links
+from bocage_catalogue.packing import NONE, Readers, plain
 from bocage_catalogue.present import Document
 from bocage_catalogue.visibility import CollectionRow
 
@@ -62,8 +63,10 @@ def _schemes_text(base: str) -> bytes:
 class Layout:
     """How one caller is shown finished items; decisions are made once for all items under the same licences."""
 
-    def __init__(self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en") -> None:
-        self._identity, self._rows, self._tongue = identity, rows, tongue
+    def __init__(
+        self, identity: Identity, rows: Mapping[str, CollectionRow], tongue: str = "en", readers: Readers = NONE
+    ) -> None:
+        self._identity, self._rows, self._tongue, self._readers = identity, rows, tongue, readers
         self._base = _json(identity.public_base.rstrip("/"))[1:-1]
         self._internal = identity.has("service:assets")
         self._schemes = _schemes_text(identity.public_base)
@@ -89,7 +92,7 @@ class Layout:
                     continue
                 else:
                     by_key[key] = [place]
-                made.append(sheet["body"])
+                made.append(plain(sheet["body"], self._readers))
             else:
                 made.append(_json(self.document(row)))
         alike: dict[Decision, list[int]] = {}
@@ -122,7 +125,7 @@ class Layout:
     def document(self, row: Row) -> Document:
         """The same as a document."""
         sheet: Row = row["now"] or row
-        body: bytes = sheet["body"]
+        body = plain(sheet["body"], self._readers)
         if sheet["laid_out"]:
             body = body.translate(None, _OF_AUTHENTICATION + _LICENCES + _TERMS).replace(_BASE, self._base)
         stored: Document = orjson.loads(body)

@@ -47,7 +47,7 @@ async def found_items(
     for rel, place in (("next", found.next), ("previous", found.previous)):
         if place is not None:
             links.append(await page_link(request, here, rel, place))
-    layout = Layout(identity, found.holders, language.of(request))
+    layout = Layout(identity, found.holders, language.of(request), found.readers)
     if look.include or look.exclude:
         features = b",".join(
             orjson.dumps(fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS))
@@ -77,8 +77,8 @@ async def one_item(request: Request, collection_id: str, item_id: str) -> Respon
     if found is None:
         await tombstones.check_missing(database, identity, collection_id, item_id)
         raise not_found(f"Item {collection_id}/{item_id}")
-    row, holder = found
-    text = Layout(identity, {collection_id: holder}, language.of(request)).text(row)
+    row, holder, readers = found
+    text = Layout(identity, {collection_id: holder}, language.of(request), readers).text(row)
     links = item_links(identity.public_base, collection_id, item_id)
     return tagged(request, text, row["revision"], GEOJSON, headers={"Link": link_header(links)})
 

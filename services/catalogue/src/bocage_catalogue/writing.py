@@ -109,9 +109,9 @@ async def _item_answer(
 ) -> Response:
     """An item that was just written, as reading it answers: the same bytes, and the same tag."""
     holder, identity = str(collection["id"]), caller(request)
-    row = await finished.written_row(connection, holder, name)
+    row, readers = await finished.written_row(database_of(request), connection, holder, name)
     rows = {holder: CollectionRow(None, _rights(collection), visible=True)}
-    layout = Layout(identity, rows, language.of(request))
+    layout = Layout(identity, rows, language.of(request), readers)
     return tagged(request, layout.text(row), row["revision"], GEOJSON, status, headers)
 
 

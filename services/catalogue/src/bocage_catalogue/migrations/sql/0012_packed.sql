@@ -1,0 +1,81 @@
+-- A side of a shape, to be compared with one of a box: shorter numbers take less room in an index. A real number is off
+-- by less than a part in ten thousand as far as a box may reach.
+create function side(degrees double precision) returns real
+language sql immutable parallel safe
+return least(greatest(degrees, -1000), 1000)::real;
+
+alter table finished_item
+    add column west real generated always as (side(public.st_xmin(geometry) - 1e-4)) stored,
+    add column south real generated always as (side(public.st_ymin(geometry) - 1e-4)) stored,
+    add column east real generated always as (side(public.st_xmax(geometry) + 1e-4)) stored,
+    add column north real generated always as (side(public.st_ymax(geometry) + 1e-4)) stored;
+
+-- Entries that lie elsewhere are left out while an index is walked, before anything else is asked of them.
+drop index finished_item_of_collection;
+drop index finished_item_of_all;
+create index finished_item_of_collection on finished_item
+    (collection, datetime desc, id desc, west, east, south, north)
+    include (end_datetime, audience, owner, organisation, lent, outlined, cloud_cover, outline);
+create index finished_item_of_all on finished_item
+    (datetime desc, collection desc, id desc, west, east, south, north)
+    include (end_datetime, audience, owner, organisation, lent, outlined, cloud_cover, outline);
+
+
+-- Claims up to `most` items that are not finished, the oldest writes first, registers their properties and lays them
+-- out. Several may work at once, and none waits: an item whose row is held is being written anew, or finished by
+-- another.
+create function finishing(most integer) returns table (
+    in_collection text, item text, hrefs text, laid_out boolean, body bytea
+)
+language plpgsql as $$
+begin
+    return query
+    with waiting as (
+        select f.id, f.collection, f.datetime, f.audience, f.owner, f.organisation,
+            case when jsonb_typeof(f.content -> 'properties') = 'object' then f.content -> 'properties' else '{}' end
+                as properties
+        from catalogue.finished_item f
+        where f.body is null order by f.revision limit most
+        for update skip locked
+    ), named as (
+        select distinct w.collection, p.key as name, case jsonb_typeof(p.value)
+                when 'string' then 'text' else jsonb_typeof(p.value) end as kind,
+            w.audience,
+            case when w.audience = 'public' then '' else coalesce(w.owner, '') end as owner,
+            case when w.audience = 'organisation' then coalesce(w.organisation, '') else '' end as organisation
+        from waiting w cross join lateral jsonb_each(w.properties) p
+        where p.value <> 'null' and length(p.key) <= 200
+    ), registered as (
+        -- In one order, so that two that register the same do not wait for each other.
+        insert into catalogue.queryable
+        select n.* from named n
+        where not exists (
+            select from catalogue.queryable q
+            where (q.collection, q.name, q.kind, q.audience, q.owner, q.organisation)
+                = (n.collection, n.name, n.kind, n.audience, n.owner, n.organisation)
+        )
+        order by n.collection, n.name, n.kind, n.audience, n.owner, n.organisation
+        on conflict do nothing
+    )
+    select w.collection, w.id, d.hrefs, d.laid_out, d.body
+    from waiting w, lateral catalogue.laid_now(w.collection, w.id, w.datetime) d
+    where d.body is not null;
+end
+$$;
+
+-- The same, kept plain, where no service is at hand that packs it; how many.
+create or replace function finish_more(most integer) returns integer
+language plpgsql as $$
+declare
+    seen integer;
+begin
+    with made as (
+        update catalogue.finished_item f set hrefs = d.hrefs, laid_out = d.laid_out, body = d.body
+        from catalogue.finishing(most) d
+        where f.id = d.item and f.collection = d.in_collection
+        returning 1
+    )
+    select count(*) into seen from made;
+    return seen;
+end
+$$;

@@ -1,0 +1,47 @@
+"""The texts of items packed, and where they lie as numbers in the indexes that are walked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+from bocage_catalogue import packing
+
+revision = "c0012"
+down_revision = "c0011"
+branch_labels = None
+depends_on = None
+
+_SQL = Path(__file__).parent.parent / "sql"
+_BATCH = 1000
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute((_SQL / "0012_dictionaries.sql").read_text())
+    _pack(connection)
+    # The table is written anew by this: what was packed leaves nothing behind.
+    connection.execute((_SQL / "0012_packed.sql").read_text())
+    # Then it is not known which of its pages all may see: indexes alone would answer nothing.
+    with op.get_context().autocommit_block():
+        op.execute("vacuum (analyze) catalogue.finished_item")
+
+
+def _pack(connection: Any) -> None:
+    """What is finished already."""
+    packers: dict[str, packing.Packer] = {}
+    with connection.cursor("finished") as rows, connection.cursor() as writer:
+        rows.execute("select collection, id, body from catalogue.finished_item where body is not null")
+        while some := rows.fetchmany(_BATCH):
+            bodies = []
+            for collection, name, body in some:
+                packer = packers.setdefault(collection, packing.Packer(collection, ()))
+                bodies.append((packer.packed(bytes(body)), name, collection))
+            writer.executemany("update catalogue.finished_item set body = %s where id = %s and collection = %s", bodies)
+        writer.executemany(
+            "insert into catalogue.dictionary (digest, collection, text) values (%s, %s, %s)",
+            [(packing.digest(name, text), name, text) for name, packer in packers.items() for text in packer.made],
+        )

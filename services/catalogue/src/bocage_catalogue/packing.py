@@ -1,0 +1,138 @@
+"""Texts of items as the database keeps them: packed (Zstandard, RFC 8878) beyond a dictionary, the text of another.
+
+A packed text is a zero byte, the digest of its dictionary and a frame; JSON never begins with a zero byte. A dictionary
+has a name made of its content, so that no name ever comes to mean another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Protocol
+
+import zstandard
+
+# Longer texts stay plain: a batch of rows whose length is not known must not take the memory.
+LONGEST = 32 * 1024
+_MARK, _DIGEST = b"\0", 8
+_HEAD = len(_MARK) + _DIGEST
+_LEVEL = 3
+# What takes more than a quarter of its length finds little of itself in the dictionary.
+_WELL = 4
+# So many dictionaries has a collection at most, and so many are remembered.
+_MOST, _REMEMBERED = 8, 1000
+
+_TEXTS = "select digest, text from catalogue.dictionary where digest = any($1::bytea[])"
+_OF_COLLECTIONS = """
+select collection, text from catalogue.dictionary where collection = any($1::text[]) order by collection, made, digest
+"""
+_MADE = """
+insert into catalogue.dictionary (digest, collection, text)
+select * from unnest($1::bytea[], $2::text[], $3::bytea[]) on conflict do nothing
+"""
+
+
+class Asked(Protocol):
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]: ...
+
+
+class Held(Asked, Protocol):
+    async def execute(self, query: str, *arguments: Any) -> str: ...
+
+
+Readers = Mapping[bytes, zstandard.ZstdDecompressor]
+NONE: Readers = {}
+
+
+def reader(dictionary: bytes) -> zstandard.ZstdDecompressor:
+    """What reads texts that were packed by a dictionary."""
+    return zstandard.ZstdDecompressor(dict_data=_dictionary(dictionary))
+
+
+def plain(body: bytes, readers: Readers) -> bytes:
+    """The text that was kept as `body`."""
+    if body[0]:
+        return body
+    return readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:])
+
+
+def is_readable(body: bytes, readers: Readers) -> bool:
+    """Whether its dictionary is there: it goes with the collection."""
+    return body[0] != 0 or body[1:_HEAD] in readers
+
+
+def length(body: bytes) -> int:
+    """How long the text is that was kept as `body`."""
+    return len(body) if body[0] else int(zstandard.frame_content_size(body[_HEAD:]))
+
+
+class Dictionaries:
+    """Those that were met, remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, zstandard.ZstdDecompressor] = {}
+
+    async def of(self, connection: Asked, bodies: Iterable[bytes | None]) -> Readers:
+        """What reads each of `bodies`; for as long as the caller holds it."""
+        met = {body[1:_HEAD] for body in bodies if body is not None and not body[0]}
+        missing = met - self._known.keys()
+        if missing:
+            if len(self._known) + len(missing) > _REMEMBERED:
+                # Anew: others hold the former.
+                self._known, missing = {}, met
+            for row in await connection.fetch(_TEXTS, list(missing)):
+                self._known[row["digest"]] = reader(row["text"])
+        return self._known
+
+
+class Packer:
+    """Packs texts of one collection, by the dictionary that fits, or a new one made of them."""
+
+    def __init__(self, collection: str, dictionaries: Sequence[bytes]) -> None:
+        self.made: list[bytes] = []
+        """New dictionaries, to be kept with what was packed by them."""
+        self._collection = collection
+        self._writers = [_Writer(collection, text) for text in dictionaries]
+
+    def packed(self, text: bytes) -> bytes:
+        """The text packed, or as it is where nothing is won."""
+        if not text or len(text) > LONGEST or not text[0]:
+            return text
+        best = min((writer.packed(text) for writer in self._writers), key=len, default=text)
+        if len(best) * _WELL > len(text) and len(self._writers) < _MOST:
+            self.made.append(text)
+            self._writers.append(_Writer(self._collection, text))
+            best = self._writers[-1].packed(text)
+        return best if len(best) < len(text) else text
+
+
+class _Writer:
+    def __init__(self, collection: str, text: bytes) -> None:
+        self._head = _MARK + digest(collection, text)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary(text), write_content_size=True)
+
+    def packed(self, text: bytes) -> bytes:
+        return self._head + self._compressor.compress(text)
+
+
+def digest(collection: str, text: bytes) -> bytes:
+    return blake2b(collection.encode() + _MARK + text, digest_size=_DIGEST).digest()
+
+
+def _dictionary(text: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+async def packed(connection: Held, texts: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    """Texts of collections' items as they are to be kept, in the transaction of `connection`."""
+    known: dict[str, list[bytes]] = {collection: [] for collection, _ in texts}
+    for row in await connection.fetch(_OF_COLLECTIONS, list(known)):
+        known[row["collection"]].append(row["text"])
+    packers = {collection: Packer(collection, dictionaries) for collection, dictionaries in known.items()}
+    found = [packers[collection].packed(text) for collection, text in texts]
+    made = [
+        (digest(collection, text), collection, text) for collection, packer in packers.items() for text in packer.made
+    ]
+    if made:
+        await connection.execute(_MADE, *map(list, zip(*made, strict=True)))
+    return found
