@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from alembic import op
-
 from bocage_catalogue import packing
 
 revision = "c0012"
