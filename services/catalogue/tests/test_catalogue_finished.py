@@ -290,13 +290,18 @@ def test_laid_out_text_equals_the_presented_document(
         stored = hydrate(base, feature["i"], strip_unmatched_markers=True)
         seen[row["laid_out"]] += 1
         page[:] = [row, *page][:4]
+        packer = packing.Packer("scenes", ())
+        packed = {**row, "body": packer.packed(row["body"])}
+        readers = {packing.digest("scenes", text): packing.reader(text) for text in packer.made}
         for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
             for tongue, rights in (("en", plain), ("fr", plain), ("fr", {**plain, "bocage:processes": ["dsm", 1]})):
                 rows = {"scenes": CollectionRow(None, rights, visible=True)}
                 layout, expected = Layout(identity, rows, tongue), present.item(dict(stored), rights, identity, tongue)
                 assert orjson.loads(layout.text(row)) == expected
                 assert layout.document(row) == expected
-                assert layout.texts(page) == b",".join(layout.text(one) for one in page)
+                unpacked = Layout(identity, rows, tongue, readers)
+                assert unpacked.text(packed) == layout.text(row) and unpacked.document(packed) == expected
+                assert b"".join(layout.pieces(page)) == b",".join(layout.text(one) for one in page)
 
     check()
     assert seen[False] > 20 if odd else seen[False] == 0, "the way that is meant was walked"

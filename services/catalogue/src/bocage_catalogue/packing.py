@@ -1,11 +1,13 @@
 """Texts of items as the database keeps them: packed (Zstandard, RFC 8878) beyond a dictionary, the text of another.
 
 A packed text is a zero byte, the digest of its dictionary and a frame; JSON never begins with a zero byte. A dictionary
-has a name made of its content, so that no name ever comes to mean another one.
+has a name made of its content, so that no name ever comes to mean another one. In the frame stand the marks of the text
+(`layout.py`), then what lies between them, each after a zero byte: whoever fills it in need not look for them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -15,6 +17,8 @@ import zstandard
 # Longer texts stay plain: a batch of rows whose length is not known must not take the memory.
 LONGEST = 32 * 1024
 _MARK, _DIGEST = b"\0", 8
+_MARKS = re.compile(rb"([\1-\7])")
+_APART = bytes.maketrans(bytes(range(1, 8)), _MARK * 7)
 _HEAD = len(_MARK) + _DIGEST
 _LEVEL = 3
 # What takes more than a quarter of its length finds little of itself in the dictionary.
@@ -49,11 +53,19 @@ def reader(dictionary: bytes) -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(dict_data=_dictionary(dictionary))
 
 
+def pieces(body: bytes, readers: Readers) -> tuple[bytes, list[bytes]]:
+    """The marks of the text that was kept as `body`, and what stands before, between and after them."""
+    if body[0]:
+        parts = _MARKS.split(body)
+        return b"".join(parts[1::2]), parts[::2]
+    marks, *found = readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
+    return marks, found
+
+
 def plain(body: bytes, readers: Readers) -> bytes:
     """The text that was kept as `body`."""
-    if body[0]:
-        return body
-    return readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:])
+    marks, found = pieces(body, readers)
+    return b"".join(piece + marks[n : n + 1] for n, piece in enumerate(found))
 
 
 def is_readable(body: bytes, readers: Readers) -> bool:
@@ -96,13 +108,14 @@ class Packer:
 
     def packed(self, text: bytes) -> bytes:
         """The text packed, or as it is where nothing is won."""
-        if not text or len(text) > LONGEST or not text[0]:
+        if len(text) > LONGEST or _MARK in text:
             return text
-        best = min((writer.packed(text) for writer in self._writers), key=len, default=text)
+        apart = b"".join(_MARKS.findall(text)) + _MARK + text.translate(_APART)
+        best = min((writer.packed(apart) for writer in self._writers), key=len, default=apart)
         if len(best) * _WELL > len(text) and len(self._writers) < _MOST:
-            self.made.append(text)
-            self._writers.append(_Writer(self._collection, text))
-            best = self._writers[-1].packed(text)
+            self.made.append(apart)
+            self._writers.append(_Writer(self._collection, apart))
+            best = self._writers[-1].packed(apart)
         return best if len(best) < len(text) else text
 
 

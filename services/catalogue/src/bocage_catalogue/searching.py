@@ -49,12 +49,12 @@ async def found_items(
             links.append(await page_link(request, here, rel, place))
     layout = Layout(identity, found.holders, language.of(request), found.readers)
     if look.include or look.exclude:
-        features = b",".join(
-            orjson.dumps(fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS))
-            for row in found.rows
+        chosen = (
+            fields.chosen(layout.document(row), look.include, look.exclude, fields.OF_ITEMS) for row in found.rows
         )
+        features = [b",".join(map(orjson.dumps, chosen))]
     else:
-        features = layout.texts(found.rows)
+        features = layout.pieces(found.rows)
     links += more_links
     about: Document = {"links": links, "numberReturned": len(found.rows)}
     if found.matched is not None:
@@ -64,7 +64,7 @@ async def found_items(
     if found.explained is not None:
         about[MEMBER] = found.explained
     return Response(
-        b"".join((b'{"type":"FeatureCollection","features":[', features, b"],", orjson.dumps(about)[1:])),
+        b"".join((b'{"type":"FeatureCollection","features":[', *features, b"],", orjson.dumps(about)[1:])),
         headers={"Link": link_header(links)},
         media_type=GEOJSON,
     )
