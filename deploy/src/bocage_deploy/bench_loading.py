@@ -89,14 +89,13 @@ async def _finish(url: str, line: Line) -> None:
     async with Database.open(url, readers=1, ready=1, writers=1) as database:
         while True:
             async with database.writing() as connection:
-                waiting = await connection.fetchval(_WAITING)
-                if not waiting:
-                    return
                 if not await finish(connection, 1000):
+                    if not await connection.fetchval(_WAITING):
+                        return
                     await asyncio.sleep(0.2)  # others hold what is left
-            if time.monotonic() - told > 30:
-                told = time.monotonic()
-                line(f"  … {waiting} items are still to be laid out")
+                if time.monotonic() - told > 30:
+                    told = time.monotonic()
+                    line(f"  … {await connection.fetchval(_WAITING)} items are still to be laid out")
 
 
 _WAITING = "select count(*) from catalogue.finished_item where body is null"

@@ -44,7 +44,7 @@ def test_every_text_is_read_as_it_was(documents: list[dict[str, Any]], collectio
 def test_alike_texts_take_little_and_share_a_dictionary() -> None:
     packer = packing.Packer("c", ())
     bodies = [packer.packed(text(n)) for n in range(50)]
-    assert packer.made == [b"\0" + text(0)]
+    assert packer.made == [b"\0\0" + text(0)]
     assert sum(map(len, bodies)) * 8 < sum(len(text(n)) for n in range(50))
     later = packing.Packer("c", packer.made)
     assert [later.packed(text(n)) for n in range(50)] == bodies and later.made == []

@@ -51,7 +51,7 @@ from catalogue.finished_item where id = $1 and collection = $2
 """
 _FINISHED = """
 update catalogue.finished_item f set hrefs = d.hrefs, laid_out = d.laid_out, body = d.body
-from unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::bytea[]) d (collection, id, hrefs, laid_out, body)
+from unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::bytea[]) d (collection, id, laid_out, hrefs, body)
 where f.id = d.id and f.collection = d.collection
 """
 # One item and its collection, if both are seen.
@@ -148,9 +148,11 @@ async def finish(connection: Connection, most: int = _BATCH) -> int:
     await connection.fetchval("select catalogue.heed_rebased()")
     rows = await connection.fetch("select * from catalogue.finishing($1)", most)
     if rows:
-        bodies = await packing.packed(connection, [(row["in_collection"], row["body"]) for row in rows])
-        kept = ([row[name] for row in rows] for name in ("in_collection", "item", "hrefs", "laid_out"))
-        await connection.execute(_FINISHED, *kept, bodies)
+        sheets = [(row["in_collection"], row["body"], row["hrefs"]) for row in rows]
+        bodies = await packing.packed(connection, sheets)
+        hrefs = [None if packing.is_packed(body) else row["hrefs"] for row, body in zip(rows, bodies, strict=True)]
+        kept = ([row[name] for row in rows] for name in ("in_collection", "item", "laid_out"))
+        await connection.execute(_FINISHED, *kept, hrefs, bodies)
     return len(rows)
 
 

@@ -81,7 +81,7 @@ class Layout:
             if fills is None:
                 made.append(_json(self.document(row)))
             else:
-                marks, pieces = packing.pieces(sheet["body"], self._readers)
+                marks, _, pieces = packing.pieces(sheet["body"], self._readers)
                 made += _between(pieces, fills.of(marks))
             made.append(b",")
         if made:
@@ -91,10 +91,10 @@ class Layout:
     def document(self, row: Row) -> Document:
         """The same as a document."""
         sheet: Row = row["now"] or row
-        marks, pieces = packing.pieces(sheet["body"], self._readers)
+        marks, hrefs, pieces = packing.pieces(sheet["body"], self._readers)
         text = b"".join(_between(pieces, self._plainly.of(marks)) if sheet["laid_out"] else pieces)
         stored: Document = orjson.loads(text)
-        for name, href in orjson.loads(sheet["hrefs"] or "{}").items():
+        for name, href in orjson.loads(hrefs or sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
         return present.item(stored, self._rights(row["in_collection"]), self._identity, self._tongue)
 

@@ -2,7 +2,8 @@
 
 A packed text is a zero byte, the digest of its dictionary and a frame; JSON never begins with a zero byte. A dictionary
 has a name made of its content, so that no name ever comes to mean another one. In the frame stand the marks of the text
-(`layout.py`), then what lies between them, each after a zero byte: whoever fills it in need not look for them.
+(`layout.py`), the hrefs that it does not tell, and what lies between the marks, after a zero byte each: nothing need be
+looked for to fill it in.
 """
 
 from __future__ import annotations
@@ -53,18 +54,20 @@ def reader(dictionary: bytes) -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(dict_data=_dictionary(dictionary))
 
 
-def pieces(body: bytes, readers: Readers) -> tuple[bytes, list[bytes]]:
-    """The marks of the text that was kept as `body`, and what stands before, between and after them."""
+def pieces(body: bytes, readers: Readers) -> tuple[bytes, bytes, list[bytes]]:
+    """The marks of the text that was kept as `body`, its hrefs if it was packed, and what stands before, between and
+    after the marks.
+    """
     if body[0]:
         parts = _MARKS.split(body)
-        return b"".join(parts[1::2]), parts[::2]
-    marks, *found = readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
-    return marks, found
+        return b"".join(parts[1::2]), b"", parts[::2]
+    marks, hrefs, *found = readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
+    return marks, hrefs, found
 
 
 def plain(body: bytes, readers: Readers) -> bytes:
     """The text that was kept as `body`."""
-    marks, found = pieces(body, readers)
+    marks, _, found = pieces(body, readers)
     return b"".join(piece + marks[n : n + 1] for n, piece in enumerate(found))
 
 
@@ -106,11 +109,11 @@ class Packer:
         self._collection = collection
         self._writers = [_Writer(collection, text) for text in dictionaries]
 
-    def packed(self, text: bytes) -> bytes:
-        """The text packed, or as it is where nothing is won."""
+    def packed(self, text: bytes, hrefs: str | None = None) -> bytes:
+        """The text packed together with its hrefs, or as it is where nothing is won."""
         if len(text) > LONGEST or _MARK in text:
             return text
-        apart = b"".join(_MARKS.findall(text)) + _MARK + text.translate(_APART)
+        apart = _MARK.join((b"".join(_MARKS.findall(text)), (hrefs or "").encode(), text.translate(_APART)))
         best = min((writer.packed(apart) for writer in self._writers), key=len, default=apart)
         if len(best) * _WELL > len(text) and len(self._writers) < _MOST:
             self.made.append(apart)
@@ -136,13 +139,17 @@ def _dictionary(text: bytes) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-async def packed(connection: Held, texts: Sequence[tuple[str, bytes]]) -> list[bytes]:
-    """Texts of collections' items as they are to be kept, in the transaction of `connection`."""
-    known: dict[str, list[bytes]] = {collection: [] for collection, _ in texts}
+def is_packed(body: bytes) -> bool:
+    return not body[0]
+
+
+async def packed(connection: Held, sheets: Sequence[tuple[str, bytes, str | None]]) -> list[bytes]:
+    """Texts and hrefs of collections' items as they are to be kept, in the transaction of `connection`."""
+    known: dict[str, list[bytes]] = {collection: [] for collection, *_ in sheets}
     for row in await connection.fetch(_OF_COLLECTIONS, list(known)):
         known[row["collection"]].append(row["text"])
     packers = {collection: Packer(collection, dictionaries) for collection, dictionaries in known.items()}
-    found = [packers[collection].packed(text) for collection, text in texts]
+    found = [packers[collection].packed(text, hrefs) for collection, text, hrefs in sheets]
     made = [
         (digest(collection, text), collection, text) for collection, packer in packers.items() for text in packer.made
     ]

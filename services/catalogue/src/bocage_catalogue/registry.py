@@ -88,7 +88,9 @@ async def thorough(
         await connection.fetch(
             f"""
             select distinct p.key as name, jsonb_typeof(p.value) as kind from (
-                (select content from catalogue.finished_item f where f.body is null and {seen} limit {_WAITING})
+                (select content from catalogue.waiting w
+                 join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
+                 where f.body is null and {seen} limit {_WAITING})
                 union all
                 (select content from catalogue.finished_item f
                  where f.shared is not null and f.shared && {names} and {seen} limit {_WAITING})

@@ -21,29 +21,62 @@ create index finished_item_of_all on finished_item
     include (end_datetime, audience, owner, organisation, lent, outlined, cloud_cover, outline);
 
 
+-- What is to be laid out stands in a list of its own: were it told by the row that it is not, the row that says it is
+-- would need an entry anew in every index. So it needs none, where there is room for it beside the former.
+create table waiting (
+    serial     bigint generated always as identity primary key,
+    collection text not null,
+    id         text not null
+);
+-- It fills and empties.
+alter table waiting set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+alter table finished_item set (fillfactor = 45);
+drop index finished_item_revision_idx;
+insert into waiting (collection, id) select collection, id from finished_item where body is null order by revision;
+
+create function wait() returns trigger
+language plpgsql security definer set search_path = catalogue, public as $$
+begin
+    insert into waiting (collection, id) values (new.collection, new.id);
+    return null;
+end
+$$;
+revoke all on function wait from public;
+grant execute on function wait to pgstac_admin;
+create trigger wait after insert or update of body on finished_item
+for each row when (new.body is null) execute function wait();
+
+
 -- Claims up to `most` items that are not finished, the oldest writes first, registers their properties and lays them
 -- out. Several may work at once, and none waits: an item whose row is held is being written anew, or finished by
 -- another.
 create function finishing(most integer) returns table (
     in_collection text, item text, hrefs text, laid_out boolean, body bytea
 )
-language plpgsql as $$
+language plpgsql set enable_seqscan = off as $$
 begin
+    -- Deleted since, or laid out when it was listed twice.
+    delete from catalogue.waiting w
+    where w.serial in (select x.serial from catalogue.waiting x order by x.serial limit most for update skip locked)
+        and not exists (
+            select from catalogue.finished_item f
+            where f.id = w.id and f.collection = w.collection and f.body is null
+        );
     return query
-    with waiting as (
-        select f.id, f.collection, f.datetime, f.audience, f.owner, f.organisation,
+    with claimed as (
+        select w.serial, f.id, f.collection, f.datetime, f.audience, f.owner, f.organisation,
             case when jsonb_typeof(f.content -> 'properties') = 'object' then f.content -> 'properties' else '{}' end
                 as properties
-        from catalogue.finished_item f
-        where f.body is null order by f.revision limit most
-        for update skip locked
+        from catalogue.waiting w join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
+        where f.body is null order by w.serial limit most
+        for update of w, f skip locked
     ), named as (
         select distinct w.collection, p.key as name, case jsonb_typeof(p.value)
                 when 'string' then 'text' else jsonb_typeof(p.value) end as kind,
             w.audience,
             case when w.audience = 'public' then '' else coalesce(w.owner, '') end as owner,
             case when w.audience = 'organisation' then coalesce(w.organisation, '') else '' end as organisation
-        from waiting w cross join lateral jsonb_each(w.properties) p
+        from claimed w cross join lateral jsonb_each(w.properties) p
         where p.value <> 'null' and length(p.key) <= 200
     ), registered as (
         -- In one order, so that two that register the same do not wait for each other.
@@ -56,10 +89,14 @@ begin
         )
         order by n.collection, n.name, n.kind, n.audience, n.owner, n.organisation
         on conflict do nothing
+    ), made as (
+        select w.serial, w.collection, w.id, d.*
+        from claimed w, lateral catalogue.laid_now(w.collection, w.id, w.datetime) d
+        where d.body is not null
+    ), done as (
+        delete from catalogue.waiting w using made where w.serial = made.serial
     )
-    select w.collection, w.id, d.hrefs, d.laid_out, d.body
-    from waiting w, lateral catalogue.laid_now(w.collection, w.id, w.datetime) d
-    where d.body is not null;
+    select made.collection, made.id, made.hrefs, made.laid_out, made.body from made;
 end
 $$;
 

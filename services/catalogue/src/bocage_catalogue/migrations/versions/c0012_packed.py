@@ -33,13 +33,16 @@ def _pack(connection: Any) -> None:
     """What is finished already."""
     packers: dict[str, packing.Packer] = {}
     with connection.cursor("finished") as rows, connection.cursor() as writer:
-        rows.execute("select collection, id, body from catalogue.finished_item where body is not null")
+        rows.execute("select collection, id, body, hrefs from catalogue.finished_item where body is not null")
         while some := rows.fetchmany(_BATCH):
-            bodies = []
-            for collection, name, body in some:
+            made = []
+            for collection, name, text, hrefs in some:
                 packer = packers.setdefault(collection, packing.Packer(collection, ()))
-                bodies.append((packer.packed(bytes(body)), name, collection))
-            writer.executemany("update catalogue.finished_item set body = %s where id = %s and collection = %s", bodies)
+                body = packer.packed(bytes(text), hrefs)
+                made.append((body, None if packing.is_packed(body) else hrefs, name, collection))
+            writer.executemany(
+                "update catalogue.finished_item set body = %s, hrefs = %s where id = %s and collection = %s", made
+            )
         writer.executemany(
             "insert into catalogue.dictionary (digest, collection, text) values (%s, %s, %s)",
             [(packing.digest(name, text), name, text) for name, packer in packers.items() for text in packer.made],
