@@ -59,7 +59,7 @@ def kept(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         pass
     assert connection.execute(ASTRAY, APART).fetchall() == []
     dictionaries = connection.execute("select digest, text from catalogue.dictionary").fetchall()
-    readers = {row["digest"]: packing.reader(row["text"]) for row in dictionaries}
+    readers = {b"\0" + row["digest"]: packing.reader(row["text"]) for row in dictionaries}
     rows = {row["id"]: row for row in connection.execute(TEXTS)}
     for row in rows.values():
         assert packing.plain(row["body"], readers) == row["laid"]
@@ -306,7 +306,7 @@ def test_laid_out_text_equals_the_presented_document(
         packed = {**row, "body": packer.packed(row["body"], row["hrefs"])}
         if packing.is_packed(packed["body"]):
             packed["hrefs"] = None
-        readers = {packing.digest("scenes", text): packing.reader(text) for text in packer.made}
+        readers = {b"\0" + packing.digest("scenes", text): packing.reader(text) for text in packer.made}
         for identity in (NOBODY, OWNER, ADMINISTRATOR, SERVICE):
             for tongue, rights in (("en", plain), ("fr", plain), ("fr", {**plain, "bocage:processes": ["dsm", 1]})):
                 rows = {"scenes": CollectionRow(None, rights, visible=True)}

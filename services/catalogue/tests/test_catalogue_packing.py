@@ -22,7 +22,7 @@ ANYBODY = Identity(subject="anonymous", public_base="https://hub.example.org")
 
 
 def read_by(collection: str, *dictionaries: bytes) -> packing.Readers:
-    return {packing.digest(collection, text): packing.reader(text) for text in dictionaries}
+    return {b"\0" + packing.digest(collection, text): packing.reader(text) for text in dictionaries}
 
 
 def text(n: int, size: int = 800) -> bytes:
@@ -142,13 +142,13 @@ def test_many_dictionaries_are_not_all_remembered(
 
     async def look() -> None:
         async with Database.open(database.url("catalogue")) as reading, reading.reading() as connection:
-            first = await reading.dictionaries.of(connection, [bodies["one0"]])
-            second = await reading.dictionaries.of(connection, [bodies["two0"]])
-            both = await reading.dictionaries.of(connection, bodies.values())
+            first, _ = await reading.dictionaries.of(connection, [bodies["one0"]])
+            second, _ = await reading.dictionaries.of(connection, [bodies["two0"]])
+            both, all_of_them = await reading.dictionaries.of(connection, bodies.values())
             # Who holds the former reads on.
             assert b'"one0"' in packing.plain(bodies["one0"], first)
             assert b'"two0"' in packing.plain(bodies["two0"], second)
-            assert all(packing.is_readable(body, both) for body in bodies.values())
+            assert all_of_them and all(packing.is_readable(body, both) for body in bodies.values())
             assert not packing.is_readable(bodies["one0"], second)
 
     asyncio.run(look())

@@ -139,9 +139,9 @@ async def items_now(
         where {visible(identity, (), arguments)}"""  # noqa: S608 - a clause of our own
     async with database.reading() as connection:
         found = await connection.fetch(sql, *arguments.values)
-        readers = await finished.readers_of(database, connection, found)
+        items, readers = await finished.there(database, connection, found)
     layout = Layout(identity, rows, tongue, readers)
-    return {(row["in_collection"], row["item"]): layout.text(row) for row in finished.there(found, readers)}
+    return {(row["in_collection"], row["item"]): layout.text(row) for row in items}
 
 
 def entry(base: str, change: Entry, items: Mapping[tuple[str, str], bytes]) -> Document:

@@ -23,7 +23,7 @@ from bocage_catalogue.collection_search import collection_rows
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.export_formats import FORMATS, GEOPARQUET, SEQUENCE, Format, chosen, file_name
-from bocage_catalogue.finished import readers_of, there
+from bocage_catalogue.finished import there
 from bocage_catalogue.geoparquet import MAGIC, Columns, Writer
 from bocage_catalogue.head import HEAD
 from bocage_catalogue.layout import Layout, Row
@@ -66,10 +66,10 @@ class Export:
         """Items as the caller sees them, and their geometries, by batches."""
         async with aclosing(streaming.batches(connection, selection)) as found:
             async for batch in found:
-                readers = await readers_of(self.database, connection, batch)
+                rows, readers = await there(self.database, connection, batch)
                 layout = Layout(self.identity, self.rows, self.tongue, readers)
                 # The snapshot may hold a collection that was not there yet when it was asked who sees which.
-                seen = [row for row in there(batch, readers) if self._sees(row)]
+                seen = [row for row in rows if self._sees(row)]
                 yield [self._text(layout, row) for row in seen], [row["geometry"] for row in seen]
 
     def _sees(self, row: Row) -> bool:

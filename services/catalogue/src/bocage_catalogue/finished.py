@@ -65,22 +65,18 @@ where f.id = $7 and f.collection = $6 and (
 """  # noqa: S608 - SQL of our own
 
 
-def there(rows: Sequence[Row], readers: Readers) -> list[Row]:
-    """Without those whose tables were dropped after the statement had found them: their collection is deleted."""
-    return [
-        row
-        for row in rows
-        if (
-            is_readable(row["body"], readers)
-            if row["body"] is not None
-            else row["now"] is not None and row["now"]["body"]
-        )
-    ]
-
-
-async def readers_of(database: Database, connection: Connection, rows: Sequence[Row]) -> Readers:
-    """What reads the texts of rows that `connection` found."""
-    return await database.dictionaries.of(connection, [row["body"] for row in rows])
+async def there(database: Database, connection: Connection, rows: Sequence[Row]) -> tuple[Sequence[Row], Readers]:
+    """Rows that `connection` found, and what reads their texts; without those whose tables were dropped after the
+    statement had found them: their collection is deleted.
+    """
+    bodies = [row["body"] for row in rows]
+    if None in bodies:
+        rows = [row for row in rows if row["body"] is not None or (row["now"] is not None and row["now"]["body"])]
+        bodies = [body for body in bodies if body is not None]
+    readers, all_of_them = await database.dictionaries.of(connection, bodies)
+    if not all_of_them:
+        rows = [row for row in rows if row["body"] is None or is_readable(row["body"], readers)]
+    return rows, readers
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,7 @@ async def item_row(database: Database, identity: Identity, collection: str, name
     seen = collections_arguments(identity)
     async with database.ready() as connection:
         rows = await connection.fetch(_ITEM, *seen, collection, name, sees_everything(identity))
-        readers = await readers_of(database, connection, rows)
-    found = there(rows, readers)
+        found, readers = await there(database, connection, rows)
     if not found:
         return None
     return OneItem(found[0], CollectionRow(found[0]["title"], found[0]["rights"], visible=True), readers)
@@ -158,8 +153,8 @@ async def finish(connection: Connection, most: int = _BATCH) -> int:
 
 async def written_row(database: Database, connection: Connection, collection: str, name: str) -> tuple[Row, Readers]:
     """An item as it stands within the transaction that wrote it, and what reads its text."""
-    found: list[Row] = await connection.fetch(_WRITTEN, name, collection)
-    return found[0], await readers_of(database, connection, found)
+    found, readers = await there(database, connection, await connection.fetch(_WRITTEN, name, collection))
+    return found[0], readers
 
 
 async def known_to(connection: Connection, identity: Identity, unseen: Sequence[str], search: Search) -> Known:
@@ -243,47 +238,26 @@ async def frequent_page(
                     if entries is None or entries > frequent.FEW:
                         return None
                 found = await connection.fetch(sql, *values)
-                readers = await readers_of(database, connection, found)
+                rows, readers = await there(database, connection, found)
         except UnrelatedError:
             return None
         if found[0]["edition"] == holding.edition:
             if form.walked and found[0]["hits"] > counting.MOST:
                 return None
-            return _framed(identity, search, holding, found, readers, most, place, keys, asked)
+            more = len(found) > most
+            matched = Matched(found[0]["hits"] if more else len(rows)) if place is None else place.matched
+            if more and not asked:
+                asked = _fingerprint(identity, search)
+            page = sorted(rows, key=itemgetter("turn"))[:most]
+            if place is not None and place.backwards:
+                page.reverse()
+            return _linked(page, readers, keys, place, matched, asked, holding, more=more)
         holding = None
     return None
 
 
-def _framed(
-    identity: Identity,
-    search: Search,
-    holding: Holding,
-    rows: Sequence[Row],
-    readers: Readers,
-    most: int,
-    place: Place | None,
-    keys: Sequence[Key],
-    asked: str,
-) -> Page:
-    """A page of what a frequent statement found."""
-    found = sorted(there(rows, readers), key=itemgetter("turn"))
-    more = len(rows) > most
-    if place is not None:
-        matched = place.matched
-    elif not more:
-        matched = Matched(len(found))
-    else:
-        matched = Matched(rows[0]["hits"])
-    found = found[:most]
-    if place is not None and place.backwards:
-        found.reverse()
-    if more and not asked:
-        asked = _fingerprint(identity, search)
-    return _linked(found, readers, keys, place, matched, asked, holding, more=more)
-
-
 def _linked(
-    found: list[Row],
+    found: Sequence[Row],
     readers: Readers,
     keys: Sequence[Key],
     place: Place | None,
@@ -352,7 +326,6 @@ async def _page(
                 f" case when (select count(*) from page) > {most} then (select among from aside) end as among from page"
             )
         found, cut = await _fetched(connection, sql, arguments, most)
-        readers = await readers_of(database, connection, found)
         more = cut or len(found) > most
         found = found[:most]
         if backwards:
@@ -364,8 +337,9 @@ async def _page(
             beside = counting.Found(found[0]["hits"], found[0]["among"]) if aside is not None else None
             matched = await counting.counted(connection, identity, unseen, search, known, beside)
         told = await explained(connection, identity, unseen, search, known) if explain else None
+        rows_there, readers = await there(database, connection, found)
 
-    return _linked(there(found, readers), readers, keys, place, matched, asked, holding, more=more, told=told)
+    return _linked(rows_there, readers, keys, place, matched, asked, holding, more=more, told=told)
 
 
 def _fingerprint(identity: Identity, search: Search) -> str:

@@ -46,6 +46,7 @@ class Held(Asked, Protocol):
 
 
 Readers = Mapping[bytes, zstandard.ZstdDecompressor]
+"""What reads packed texts, by what these begin with."""
 NONE: Readers = {}
 
 
@@ -61,7 +62,7 @@ def pieces(body: bytes, readers: Readers) -> tuple[bytes, bytes, list[bytes]]:
     if body[0]:
         parts = _MARKS.split(body)
         return b"".join(parts[1::2]), b"", parts[::2]
-    marks, hrefs, *found = readers[body[1:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
+    marks, hrefs, *found = readers[body[:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
     return marks, hrefs, found
 
 
@@ -73,7 +74,7 @@ def plain(body: bytes, readers: Readers) -> bytes:
 
 def is_readable(body: bytes, readers: Readers) -> bool:
     """Whether its dictionary is there: it goes with the collection."""
-    return body[0] != 0 or body[1:_HEAD] in readers
+    return body[0] != 0 or body[:_HEAD] in readers
 
 
 def length(body: bytes) -> int:
@@ -87,17 +88,19 @@ class Dictionaries:
     def __init__(self) -> None:
         self._known: dict[bytes, zstandard.ZstdDecompressor] = {}
 
-    async def of(self, connection: Asked, bodies: Iterable[bytes | None]) -> Readers:
-        """What reads each of `bodies`; for as long as the caller holds it."""
-        met = {body[1:_HEAD] for body in bodies if body is not None and not body[0]}
+    async def of(self, connection: Asked, bodies: Iterable[bytes]) -> tuple[Readers, bool]:
+        """What reads `bodies`, for as long as the caller holds it; and whether it reads all of them."""
+        met = {head for head in {body[:_HEAD] for body in bodies} if not head[0]}
         missing = met - self._known.keys()
-        if missing:
-            if len(self._known) + len(missing) > _REMEMBERED:
-                # Anew: others hold the former.
-                self._known, missing = {}, met
-            for row in await connection.fetch(_TEXTS, list(missing)):
-                self._known[row["digest"]] = reader(row["text"])
-        return self._known
+        if not missing:
+            return self._known, True
+        if len(self._known) + len(missing) > _REMEMBERED:
+            # Anew: others hold the former.
+            self._known, missing = {}, met
+        readers = self._known
+        for row in await connection.fetch(_TEXTS, [head[1:] for head in missing]):
+            readers[_MARK + row["digest"]] = reader(row["text"])
+        return readers, met <= readers.keys()
 
 
 class Packer:
