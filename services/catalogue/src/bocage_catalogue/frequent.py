@@ -115,12 +115,14 @@ def statement(asked: Form) -> str:
     if asked.box:
         west, south, east, north = (f"{place()}::float8" for _ in range(4))
         box = f"(select public.st_makeenvelope({west}, {south}, {east}, {north}, 4326))"  # made once
-        # Most entries are told apart by their numbers, in the walk of the index; what is left is asked as a truth
-        # value, which is no question for the index of shapes.
+        # Most entries are told apart by their numbers, in the walk of the index: these lie elsewhere, or within. What
+        # is left is asked as a truth value, which is no question for the index of shapes.
         conditions.append(
             f"f.west <= ({east})::real and f.east >= ({west})::real"
             f" and f.south <= ({north})::real and f.north >= ({south})::real"
-            f" and (case when f.outlined then catalogue.shape_meets(f.collection, f.id, {box})"
+            f" and (case when f.west >= ({west})::real and f.east <= ({east})::real"
+            f" and f.south >= ({south})::real and f.north <= ({north})::real then true"
+            f" when f.outlined then catalogue.shape_meets(f.collection, f.id, {box})"
             f" else public.st_intersects(f.outline, {box}) end) is true"
         )
     if asked.until:
