@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -26,6 +27,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEAD_BYTES = 64 * 1024
 _LONGEST = 8 * 1024
 _REMEMBERED = 512
+_GOOD = STATUS_LINE[200]
 _COPIED_BYTES = 32 * 1024
 """Up to here it takes less to put head and body together than to have the kernel do it."""
 
@@ -43,11 +45,22 @@ def learnt(names: Names, name: bytes) -> bytes:
     return lowered
 
 
-class Cycle(RequestResponseCycle):
-    """One request that came whole."""
+class Familiar:
+    """Headers that were read before, and what somebody else made of them then."""
 
-    def __init__(self, front: Front, scope: Any, body: bytes) -> None:
-        self.front, self.scope = front, scope
+    __slots__ = ("headers", "meaning")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.meaning: Any = None
+
+
+class Cycle(RequestResponseCycle):
+    """One request that came whole. The application is called when it is begun, unless it is answered without it."""
+
+    def __init__(self, front: Front, found: re.Match[bytes], familiar: Familiar, body: bytes) -> None:
+        self.front, self.familiar = front, familiar
+        self.method, self.path, self.query, self.request_id, self._length = found.groups()
         self.transport, self.flow = front.transport, front.flow
         self.logger = front.logger
         self.message_event = front.event
@@ -59,6 +72,49 @@ class Cycle(RequestResponseCycle):
         self.expected_content_length = 0
         self._whole: bytes | None = body
         self._held = b""
+
+    def begin(self) -> None:
+        """Call the application."""
+        front = self.front
+        headers = [(b"x-request-id", self.request_id), *self.familiar.headers]
+        if self._length is not None:
+            headers.append((b"content-length", self._length))
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": front.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": front.server,
+            "client": front.client,
+            "scheme": front.scheme,
+            "root_path": front.root_path,
+            "headers": headers,
+            "state": front.app_state.copy(),
+            "method": self.method.decode(),
+            "path": self.path.decode(),
+            "raw_path": self.path,
+            "query_string": self.query or b"",
+        }
+        self.scope = scope
+        front._start_asgi_task(self, front.app)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """All of a good answer at once, for an application that was not called. `head` are whole lines of headers.
+
+        They say the length of the body, and come from whoever made them: they are not looked at.
+        """
+        self.response_started = True
+        if self.disconnected:
+            return
+        self.response_complete = True
+        front = self.front
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if len(body) <= _COPIED_BYTES:
+            self.transport.write(b"".join((_GOOD, front.dated(), head, end, body)))
+        else:
+            self.transport.writelines((b"".join((_GOOD, front.dated(), head, end)), body))
+        if not self.keep_alive:
+            self.transport.close()
+        front.on_answered()
 
     async def receive(self) -> Any:
         if self._whole is not None and not self.disconnected:
@@ -145,12 +201,16 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
 
+Quick = Callable[[Cycle], bool]
+"""Whether it sees to the end of a request: by `answer`, or else by `begin`."""
+
+
 class Front(HttpToolsProtocol):
     """One connection. Requests that came in one piece, with familiar headers, need no parser."""
 
-    def __init__(self, *args: Any, memory: Memory, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, memory: Memory, quick: Quick | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._memory = memory
+        self._memory, self._quick = memory, quick
         self.names = memory.names
         self.event = asyncio.Event()
         self._at_rest = True
@@ -176,35 +236,18 @@ class Front(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n", begin, _HEAD_BYTES)
         if end < 0:
             return False
-        method, path, query, request_id, length = found.groups()
-        if (method == b"POST") != (length is not None) or len(data) != end + 4 + int(length or 0):
+        length = found[5]
+        if (found[1] == b"POST") != (length is not None) or len(data) != end + 4 + int(length or 0):
             return False
         block = data[begin : end + 2]
-        known = self._memory.headers.get(block)
-        if known is None:
+        familiar = self._memory.headers.get(block)
+        if familiar is None:
             self._candidate = block
             return False
-        headers = [(b"x-request-id", request_id), *known]
-        if length is not None:
-            headers.append((b"content-length", length))
-        scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "headers": headers,
-            "state": self.app_state.copy(),
-            "method": method.decode(),
-            "path": path.decode(),
-            "raw_path": path,
-            "query_string": query or b"",
-        }
         self.event.clear()
-        self.cycle = cycle = Cycle(self, scope, data[end + 4 :])
-        self._start_asgi_task(cycle, self.app)
+        self.cycle = cycle = Cycle(self, found, familiar, data[end + 4 :])
+        if self._quick is None or self.flow.write_paused or not self._quick(cycle):
+            cycle.begin()
         return True
 
     def on_answered(self) -> None:
@@ -251,7 +294,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.names: Names = {}
-        self.headers: dict[bytes, Headers] = {}
+        self.headers: dict[bytes, Familiar] = {}
         self._dated: tuple[Headers, bytes] = ([], b"")
 
     def learn(self, block: bytes, read: Headers) -> None:
@@ -264,7 +307,7 @@ class Memory:
             return  # one of the two stands in the block too, or a line is no header of its own
         if len(self.headers) >= _REMEMBERED:
             self.headers.clear()
-        self.headers[block] = kept
+        self.headers[block] = Familiar(kept)
 
     def dated(self, said: Headers) -> bytes:
         """The server's own headers, which it makes anew each second."""

@@ -67,7 +67,7 @@ from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
-from bocage_catalogue.direct import Direct
+from bocage_catalogue.direct import Direct, quickly
 from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
@@ -158,6 +158,7 @@ def create_app(settings: CatalogueSettings) -> FastAPI:
         public_keys=settings.public_keys,
         health=health,
         validation_status=400,
+        quick=quickly(app),
     )
     describe(app)
     parameters.gather(app)
