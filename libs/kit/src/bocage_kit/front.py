@@ -55,12 +55,79 @@ class Familiar:
         self.meaning: Any = None
 
 
-class Cycle(RequestResponseCycle):
-    """One request that came whole. The application is called when it is begun, unless it is answered without it."""
+class Asked:
+    """A familiar request that came whole, before anybody saw to it. The server looks at it as at a cycle of its own."""
+
+    disconnected = response_complete = False
+    keep_alive = True
 
     def __init__(self, front: Front, found: re.Match[bytes], familiar: Familiar, body: bytes) -> None:
-        self.front, self.familiar = front, familiar
-        self.method, self.path, self.query, self.request_id, self._length = found.groups()
+        self.front, self.found, self.familiar, self.body = front, found, familiar, body
+        self.message_event = front.event
+
+    @property
+    def plain_path(self) -> bytes | None:
+        """What a GET without a query and a body asks for."""
+        method, path, query = self.found.group(1, 2, 3)
+        return path if method == b"GET" and query is None else None
+
+    @property
+    def request_id(self) -> bytes:
+        return self.found[4]
+
+    def begin(self) -> None:
+        """Call the application."""
+        front = self.front
+        method, path, query, request_id, length = self.found.groups()
+        headers = [(b"x-request-id", request_id), *self.familiar.headers]
+        if length is not None:
+            headers.append((b"content-length", length))
+        scope = {
+            "type": "http",
+            "asgi": {"version": front.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": front.server,
+            "client": front.client,
+            "scheme": front.scheme,
+            "root_path": front.root_path,
+            "headers": headers,
+            "state": front.app_state.copy(),
+            "method": method.decode(),
+            "path": path.decode(),
+            "raw_path": path,
+            "query_string": query or b"",
+        }
+        front.event.clear()
+        cycle = Cycle(front, scope, self.body)
+        cycle.keep_alive, cycle.disconnected = self.keep_alive, self.disconnected
+        if front.cycle is self:  # and not one that came after it, and waits
+            front.cycle = cycle
+        front._start_asgi_task(cycle, front.app)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """All of a good answer at once, for an application that was not called. `head` are whole lines of headers.
+
+        They say the length of the body, and come from whoever made them: they are not looked at.
+        """
+        if self.disconnected:
+            return
+        self.response_complete = True
+        front = self.front
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if len(body) <= _COPIED_BYTES:
+            front.transport.write(b"".join((_GOOD, front.dated(), head, end, body)))
+        else:
+            front.transport.writelines((b"".join((_GOOD, front.dated(), head, end)), body))
+        if not self.keep_alive:
+            front.transport.close()
+        front.on_answered()
+
+
+class Cycle(RequestResponseCycle):
+    """One request that came whole, while the application answers it."""
+
+    def __init__(self, front: Front, scope: Any, body: bytes) -> None:
+        self.front, self.scope = front, scope
         self.transport, self.flow = front.transport, front.flow
         self.logger = front.logger
         self.message_event = front.event
@@ -72,49 +139,6 @@ class Cycle(RequestResponseCycle):
         self.expected_content_length = 0
         self._whole: bytes | None = body
         self._held = b""
-
-    def begin(self) -> None:
-        """Call the application."""
-        front = self.front
-        headers = [(b"x-request-id", self.request_id), *self.familiar.headers]
-        if self._length is not None:
-            headers.append((b"content-length", self._length))
-        scope: Any = {
-            "type": "http",
-            "asgi": {"version": front.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": front.server,
-            "client": front.client,
-            "scheme": front.scheme,
-            "root_path": front.root_path,
-            "headers": headers,
-            "state": front.app_state.copy(),
-            "method": self.method.decode(),
-            "path": self.path.decode(),
-            "raw_path": self.path,
-            "query_string": self.query or b"",
-        }
-        self.scope = scope
-        front._start_asgi_task(self, front.app)
-
-    def answer(self, head: bytes, body: bytes) -> None:
-        """All of a good answer at once, for an application that was not called. `head` are whole lines of headers.
-
-        They say the length of the body, and come from whoever made them: they are not looked at.
-        """
-        self.response_started = True
-        if self.disconnected:
-            return
-        self.response_complete = True
-        front = self.front
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if len(body) <= _COPIED_BYTES:
-            self.transport.write(b"".join((_GOOD, front.dated(), head, end, body)))
-        else:
-            self.transport.writelines((b"".join((_GOOD, front.dated(), head, end)), body))
-        if not self.keep_alive:
-            self.transport.close()
-        front.on_answered()
 
     async def receive(self) -> Any:
         if self._whole is not None and not self.disconnected:
@@ -201,12 +225,14 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
 
-Quick = Callable[[Cycle], bool]
+Quick = Callable[[Asked], bool]
 """Whether it sees to the end of a request: by `answer`, or else by `begin`."""
 
 
 class Front(HttpToolsProtocol):
     """One connection. Requests that came in one piece, with familiar headers, need no parser."""
+
+    cycle: Any
 
     def __init__(self, *args: Any, memory: Memory, quick: Quick | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -244,10 +270,10 @@ class Front(HttpToolsProtocol):
         if familiar is None:
             self._candidate = block
             return False
-        self.event.clear()
-        self.cycle = cycle = Cycle(self, found, familiar, data[end + 4 :])
-        if self._quick is None or self.flow.write_paused or not self._quick(cycle):
-            cycle.begin()
+        asked = Asked(self, found, familiar, data[end + 4 :])
+        self.cycle = asked
+        if self._quick is None or self.flow.write_paused or not self._quick(asked):
+            asked.begin()
         return True
 
     def on_answered(self) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple, TextIO
 
@@ -39,6 +40,10 @@ class Answered(NamedTuple):
     subject: str
 
 
+Told = Answered | Callable[[], Answered]
+"""An answer, or what makes one of it when it is written."""
+
+
 class JsonFormatter(logging.Formatter):
     """Message, level, logger, time and whatever `extra` held."""
 
@@ -61,8 +66,9 @@ class JsonFormatter(logging.Formatter):
             document["exception"] = self.formatException(record.exc_info)
         return redacted(_ENCODER.encode(document))
 
-    def answered(self, each: Answered) -> str:
+    def answered(self, told: Told) -> str:
         """As `format` says a record of the logger `bocage.request` that holds the same."""
+        each = told if isinstance(told, Answered) else told()
         moment, *rest = each
         document = {
             "time": _moment(moment), "level": "info", "service": self.service, "logger": REQUESTS, "message": "request",
@@ -80,7 +86,7 @@ class Together(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.setFormatter(formatter)
         self._json = formatter
-        self._held: list[str | Answered] = []
+        self._held: list[str | Told] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -88,7 +94,7 @@ class Together(logging.StreamHandler[TextIO]):
         except Exception:
             self.handleError(record)
 
-    def hold(self, line: str | Answered, *, at_once: bool = False) -> None:
+    def hold(self, line: str | Told, *, at_once: bool = False) -> None:
         """The line of an answer is made when it is written: among others of its kind that takes least."""
         held = self._held
         held.append(line)
@@ -124,12 +130,13 @@ class Requests:
     def attach(self, handler: Together) -> None:
         self._handler = handler
 
-    def answered(self, each: Answered) -> None:
+    def answered(self, told: Told) -> None:
         if not self._log.isEnabledFor(logging.INFO):
             return
         if self._handler is not None and self._handler in self._log.root.handlers:
-            self._handler.hold(each)
+            self._handler.hold(told)
         else:
+            each = told if isinstance(told, Answered) else told()
             self._log.info("request", extra=dict(zip(Answered._fields[1:], each[1:], strict=True)))
 
 

@@ -8,12 +8,14 @@ again of the application, whose word holds: only good answers are given here.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from bocage_kit import logs
-from bocage_kit.front import Cycle, Familiar
+from bocage_kit.front import Asked, Headers
 from bocage_kit.identity import HEADER, Identity, InvalidIdentity, Verifier
 from bocage_kit.language import of_headers
 from bocage_kit.urls import root_path
@@ -21,6 +23,7 @@ from bocage_kit.urls import root_path
 _HEADER = HEADER.lower().encode()
 # By these, an answer may be another one than that to the same question without them.
 _CONDITIONS = frozenset({b"if-none-match", b"if-match", b"if-modified-since", b"if-unmodified-since", b"range"})
+_AGAIN_SECONDS = 60.0
 
 
 class Unusual(Exception):
@@ -35,28 +38,28 @@ class Whole(NamedTuple):
 
 
 Making = Coroutine[Any, Any, Whole]
-Answers = Callable[[bytes, Identity, str], Making | None]
-"""Who answers GET of a path, without a query, for a caller in a language; None where nobody does.
 
-The coroutine may wait for futures alone: of tasks, and of what needs one (`asyncio.timeout`), it knows nothing.
-"""
+
+class Answers(Protocol):
+    """Who answers such questions."""
+
+    def admits(self, identity: Identity) -> bool:
+        """Whether there is nothing to say against a caller, whatever is asked."""
+
+    def to(self, path: bytes, identity: Identity, tongue: str) -> Making | None:
+        """What answers GET of a path, without a query, in a language; None when that is for the application to do.
+
+        It may wait for futures alone: it runs in no task, which some need to wait (`asyncio.timeout`).
+        """
 
 
 class Meaning(NamedTuple):
     """What headers say, whatever is asked."""
 
-    token: str
+    identity: Identity | None
+    """None of those that the application is to look at."""
+    until: float
     tongue: str
-    conditional: bool
-
-
-def _meaning(familiar: Familiar) -> Meaning:
-    headers = dict(familiar.headers)
-    return Meaning(
-        headers.get(_HEADER, b"").decode("latin1"),
-        of_headers(familiar.headers),
-        conditional=len(headers) < len(familiar.headers) or not _CONDITIONS.isdisjoint(headers),
-    )
 
 
 class Quickly:
@@ -65,61 +68,64 @@ class Quickly:
     def __init__(self, verifier: Verifier, answers: Answers) -> None:
         self._verifier, self._answers = verifier, answers
 
-    def __call__(self, cycle: Cycle) -> bool:
-        if cycle.method != b"GET" or cycle.query is not None:
+    def __call__(self, asked: Asked) -> bool:
+        path = asked.plain_path
+        if path is None:
             return False
-        familiar = cycle.familiar
-        meaning: Meaning | None = familiar.meaning
-        if meaning is None:
-            meaning = familiar.meaning = _meaning(familiar)
-        if meaning.conditional:
+        meaning: Meaning | None = asked.familiar.meaning
+        if meaning is None or meaning.until <= time.time():
+            meaning = asked.familiar.meaning = self._meaning(asked.familiar.headers)
+        identity = meaning.identity
+        if identity is None:
             return False
-        try:
-            identity = self._verifier.verify(meaning.token)
-        except InvalidIdentity:
-            return False
-        making = self._answers(cycle.path, identity, meaning.tongue)
+        making = self._answers.to(path, identity, meaning.tongue)
         if making is None:
             return False
-        _Driven(cycle, identity, making).go_on(None)
+        _Driven(asked, identity, making).go_on(None)
         return True
+
+    def _meaning(self, said: Headers) -> Meaning:
+        now, headers = time.time(), dict(said)
+        if len(headers) < len(said) or not _CONDITIONS.isdisjoint(headers):
+            return Meaning(None, now + _AGAIN_SECONDS, "")
+        try:
+            identity = self._verifier.verify(headers.get(_HEADER, b"").decode("latin1"), now)
+        except InvalidIdentity:
+            return Meaning(None, now, "")
+        return Meaning(identity if self._answers.admits(identity) else None, identity.expires, of_headers(said))
 
 
 class _Driven:
     """One answer while it is made."""
 
-    __slots__ = ("_cycle", "_identity", "_making", "_started")
+    __slots__ = ("_asked", "_identity", "_making", "_started")
 
-    def __init__(self, cycle: Cycle, identity: Identity, making: Making) -> None:
-        self._cycle, self._identity, self._making = cycle, identity, making
+    def __init__(self, asked: Asked, identity: Identity, making: Making) -> None:
+        self._asked, self._identity, self._making = asked, identity, making
         self._started = time.perf_counter()
 
     def go_on(self, _waited: asyncio.Future[Any] | None) -> None:
         try:
             waited: asyncio.Future[Any] | None = self._making.send(None)
         except StopIteration as end:
-            whole: Whole = end.value
-            self._answer(whole)
-        except Exception:
+            head, body = end.value
+            asked, identity = self._asked, self._identity
+            asked.answer(head, body)
+            logs.requests.answered(
+                partial(_told, time.time(), time.perf_counter() - self._started, asked.found, identity)
+            )
+        except (Exception, asyncio.CancelledError):
             # Whatever it was, the application finds it too and says it as it ought to be said.
-            self._cycle.begin()
+            self._asked.begin()
         else:
             if waited is None:
                 asyncio.get_running_loop().call_soon(self.go_on, None)
             else:
                 waited.add_done_callback(self.go_on)
 
-    def _answer(self, whole: Whole) -> None:
-        cycle, identity = self._cycle, self._identity
-        cycle.answer(whole.head, whole.body)
-        logs.requests.answered(
-            logs.Answered(
-                time.time(),
-                cycle.request_id.decode(),
-                "GET",
-                root_path(identity.public_base) + cycle.path.decode(),
-                200,
-                round((time.perf_counter() - self._started) * 1000, 1),
-                identity.subject,
-            )
-        )
+
+def _told(moment: float, seconds: float, found: re.Match[bytes], identity: Identity) -> logs.Answered:
+    """As the log tells it."""
+    path, request_id = found[2].decode(), found[4].decode()
+    shown = root_path(identity.public_base) + path
+    return logs.Answered(moment, request_id, "GET", shown, 200, round(seconds * 1000, 1), identity.subject)

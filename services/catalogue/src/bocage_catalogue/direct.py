@@ -1,7 +1,7 @@
 """The most frequent questions, answered past the framework's dispatch, which takes longer than the answers do.
 
 The routes stay: they say the same, document it, and answer whatever is unusual about a request. Two that are asked for
-one small thing are answered before there is a request at all (`quickly`).
+one small thing are answered before there is a request at all (`Quick`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 from bocage_kit.problems import response as problem_response
-from bocage_kit.quick import Answers, Making, Unusual, Whole
-from fastapi import FastAPI, Request
+from bocage_kit.quick import Making, Unusual, Whole
+from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -120,26 +120,32 @@ _ITEM_HEAD = (
 _LIST_HEAD = f"content-language: %s\r\nlink: %s\r\ncontent-length: %d\r\ncontent-type: {JSON}\r\nvary: {VARY}\r\n"
 
 
-def quickly(app: FastAPI) -> Answers:
+class Quick:
     """Answers one item and the first collections where nothing has to be waited for but the database's answer."""
-    reader = Reader()
 
-    def answers(path: bytes, identity: Identity, tongue: str) -> Making | None:
-        database: Database = app.state.database
-        if not database.ready_at_once:
-            return None
+    def __init__(self) -> None:
+        self.database: Database | None = None
+        """While there is one."""
+        self._reader = Reader()
+
+    def admits(self, identity: Identity) -> bool:
         try:
-            reader.admit(identity)
+            self._reader.admit(identity)
         except Problem:
+            return False
+        return True
+
+    def to(self, path: bytes, identity: Identity, tongue: str) -> Making | None:
+        database = self.database
+        if database is None or not database.ready_at_once:
             return None
         if path == b"/stac/collections":
             return _collections(database, identity, tongue)
         found = _ONE.match(path)
         if found is None:
             return None
-        return _item(database, identity, tongue, found[1].decode(), found[2].decode())
-
-    return answers
+        collection, item = found.groups()
+        return _item(database, identity, tongue, collection.decode(), item.decode())
 
 
 async def _item(database: Database, identity: Identity, tongue: str, collection: str, item: str) -> Whole:
