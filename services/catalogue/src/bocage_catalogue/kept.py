@@ -12,15 +12,13 @@ _SECONDS = 10.0
 _CHANGED = (
     asyncpg.exceptions.InvalidCachedStatementError,
     asyncpg.exceptions.InvalidSQLStatementNameError,
-    asyncpg.exceptions.OutdatedSchemaCacheError,
 )
 
 
 class Session:
     """A connection while it is kept: what is asked again and again is prepared once, and asked of the driver's core.
 
-    The driver's own way to it passes a dozen calls, which take as long as the question. They are taken again, with all
-    that they see to, whenever the core refuses what was prepared.
+    The driver's own way to it passes a dozen calls, which take as long as the question.
     """
 
     __slots__ = (
@@ -42,20 +40,23 @@ class Session:
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """The rows that a statement finds. Raises what the driver raises."""
+        try:
+            return await self._fetched(query, arguments)
+        except _CHANGED:
+            self._prepared.clear()
+            return await self._fetched(query, arguments)
+        except asyncpg.exceptions.OutdatedSchemaCacheError:
+            self._prepared.clear()
+            await self._raw.reload_schema_state()  # as the driver does: the next question finds it right
+            raise
+
+    async def _fetched(self, query: str, arguments: tuple[Any, ...]) -> list[Any]:
         statement = self._prepared.get(query)
         if statement is None:
             if len(self._prepared) >= self._room:
-                return await self._the_drivers_way(query, arguments)
+                return list(await self._raw.fetch(query, *arguments))
             statement = self._prepared[query] = await self._raw.prepare(query)
-        try:
-            rows: list[Any] = await self._ask(statement._state, arguments, "", 0, False, None)
-        except _CHANGED:
-            self._prepared.clear()
-            rows = await self._the_drivers_way(query, arguments)
-        return rows
-
-    async def _the_drivers_way(self, query: str, arguments: tuple[Any, ...]) -> list[Any]:
-        rows: list[Any] = await self._raw.fetch(query, *arguments)
+        rows: list[Any] = await self._ask(statement._state, arguments, "", 0, False, None)
         return rows
 
 
