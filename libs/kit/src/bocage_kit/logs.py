@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple, TextIO
 
 from bocage_kit.redaction import redacted
@@ -69,11 +70,12 @@ class JsonFormatter(logging.Formatter):
     def answered(self, told: Told) -> str:
         """As `format` says a record of the logger `bocage.request` that holds the same."""
         each = told if isinstance(told, Answered) else told()
-        moment, *rest = each
-        document = {
-            "time": _moment(moment), "level": "info", "service": self.service, "logger": REQUESTS, "message": "request",
-        }  # fmt: skip
-        return redacted(_ENCODER.encode(document | dict(zip(Answered._fields[1:], rest, strict=True))))
+        return redacted(
+            f'{{"time": "{_moment(each.moment)}", "level": "info", "service": {_quoted(self.service)},'
+            f' "logger": "{REQUESTS}", "message": "request", "request_id": {_quoted(each.request_id)},'
+            f' "method": {_quoted(each.method)}, "path": {_quoted(each.path)}, "status": {each.status},'
+            f' "milliseconds": {each.milliseconds!r}, "subject": {_quoted(each.subject)}}}'
+        )
 
 
 class Together(logging.StreamHandler[TextIO]):
