@@ -29,6 +29,7 @@ class Speaker:
         self.token = sign(identity, catalogue.key)
         self.headers = headers
         host, port = catalogue.url.removeprefix("http://").split(":")
+        self.come = b""
         self.socket = socket.create_connection((host, int(port)), 20)
 
     def block(self, **more: str) -> str:
@@ -39,20 +40,22 @@ class Speaker:
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nx-request-id: 0123456789\r\n{self.block(**more)}\r\n".encode())
 
     def read(self) -> bytes:
-        """One answer, with another date."""
-        said = b""
-        while b"\r\n\r\n" not in said:
-            said += self._more()
-        head, _, body = said.partition(b"\r\n\r\n")
+        """One answer, with another date. What comes after it is the next one."""
+        while b"\r\n\r\n" not in self.come:
+            self._more()
+        head = self.come.partition(b"\r\n\r\n")[0]
         length = re.search(rb"(?i)content-length: (\d+)", head)
-        while length is not None and len(body) < int(length[1]):
-            body += self._more()
-        return re.sub(rb"date: [^\r]+", b"date: now", head) + b"\r\n\r\n" + body
+        size = int(length[1]) if length is not None else 0
+        end = len(head) + 4 + size
+        while len(self.come) < end:
+            self._more()
+        answer, self.come = self.come[:end], self.come[end:]
+        return re.sub(rb"date: [^\r]+", b"date: now", answer, count=1)
 
-    def _more(self) -> bytes:
+    def _more(self) -> None:
         piece = self.socket.recv(1 << 20)
         assert piece, "the connection ended"
-        return piece
+        self.come += piece
 
     def ask(self, path: str, **more: str) -> bytes:
         self.send(path, **more)
