@@ -328,3 +328,29 @@ def test_more_statements_than_are_kept(database: Any) -> None:
             assert 200 <= held <= 310
 
     asyncio.run(look())
+
+
+def test_what_was_prepared_outlasts_a_stay_in_the_pool(database: Any) -> None:
+    """However many ask at once, and wherever their connections went meanwhile."""
+
+    async def look() -> None:
+        async with Database.open(database.url("catalogue"), ready=8) as catalogue:
+
+            async def ask(n: int) -> int:
+                async with catalogue.ready() as connection:
+                    return int((await connection.fetch("select $1::integer + 1 as n, pg_sleep(0.01)", n))[0]["n"])
+
+            for _ in range(4):
+                assert await asyncio.gather(*map(ask, range(32))) == list(range(1, 33))
+            made = set()
+            for _ in range(12):
+                async with contextlib.AsyncExitStack() as stack:
+                    every = [await stack.enter_async_context(catalogue.ready()) for _ in range(8)]
+                    for connection in every:
+                        held = "select name from pg_prepared_statements where statement like '%pg_sleep(0.01)%'"
+                        made.add(
+                            (await connection.fetchval("select pg_backend_pid()"), await connection.fetchval(held))
+                        )
+            assert len(made) == 8 and all(name for _, name in made)
+
+    asyncio.run(look())

@@ -25,14 +25,14 @@ class Session:
         "_ask", "_prepared", "_raw", "_room", "copy_to_table", "cursor", "execute", "fetchval", "pooled", "transaction",
     )  # fmt: skip
 
-    def __init__(self, pooled: Any, room: int) -> None:
-        self.pooled, self._room = pooled, room
-        """As the pool handed it out, and takes it back; and how many statements are kept prepared."""
-        self._raw: Any = pooled._con
-        self._ask: Any = self._raw._protocol.bind_execute
+    def __init__(self, raw: Any, room: int) -> None:
+        self._raw, self._room = raw, room
+        self._ask: Any = raw._protocol.bind_execute
         self._prepared: dict[str, Any] = {}
-        self.execute, self.fetchval, self.cursor = pooled.execute, pooled.fetchval, pooled.cursor
-        self.transaction, self.copy_to_table = pooled.transaction, pooled.copy_to_table
+        self.pooled: Any = None
+        """As the pool handed it out last, and takes it back."""
+        self.execute, self.fetchval, self.cursor = raw.execute, raw.fetchval, raw.cursor
+        self.transaction, self.copy_to_table = raw.transaction, raw.copy_to_table
 
     @property
     def is_open(self) -> bool:
@@ -67,6 +67,8 @@ class Kept:
         """`prepared`: how many statements each connection keeps, where they are few and come again."""
         self._pool, self._most, self._prepared = pool, most, prepared
         self._idle: list[Session] = []
+        self._sessions: dict[Any, Session] = {}
+        """By connection: what was prepared outlasts a stay in the pool."""
         self._waiting = 0
 
     async def __aenter__(self) -> Kept:
@@ -91,9 +93,19 @@ class Kept:
             await self._pool.release(session.pooled)
         self._waiting += 1
         try:
-            return Session(await self._pool.acquire(timeout=_SECONDS), self._prepared)
+            return self._session(await self._pool.acquire(timeout=_SECONDS))
         finally:
             self._waiting -= 1
+
+    def _session(self, pooled: Any) -> Session:
+        raw = pooled._con
+        session = self._sessions.get(raw)
+        if session is None:
+            for closed in [each for each in self._sessions if each.is_closed()]:
+                del self._sessions[closed]
+            session = self._sessions[raw] = Session(raw, self._prepared)
+        session.pooled = pooled
+        return session
 
     async def give(self, session: Session) -> None:
         """It goes to whoever waits for one, if anybody does."""
