@@ -115,6 +115,14 @@ class Running:
         )  # fmt: skip
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.tokens = {name: sign(WHO.model_copy(update={"subject": name}), KEY) for name in ("ann", "banned")}
+
+    def request(
+        self, path: str, *, subject: str = "ann", more: str = "", method: str = "GET", token: str = ""
+    ) -> bytes:
+        length = "content-length: 0\r\n" if method == "POST" else ""
+        named = f"{HEADER.lower()}: {token or self.tokens[subject]}\r\n"
+        return f"{method} {path} HTTP/1.1\r\nx-request-id: 0123456789\r\n{length}host: t\r\n{more}{named}\r\n".encode()
 
     def connect(self) -> socket.socket:
         made = socket.socket(socket.AF_UNIX)
@@ -133,17 +141,6 @@ def service(tmp_path: Path) -> Iterator[Running]:
     made.server.should_exit = True
     made.thread.join(10)
     assert not made.thread.is_alive()
-
-
-def request(
-    path: str, identity: Identity = WHO, more: str = "", method: str = "GET", token: str | None = None
-) -> bytes:
-    length = "content-length: 0\r\n" if method == "POST" else ""
-    named = f"{HEADER.lower()}: {token or TOKENS[identity.subject]}\r\n"
-    return f"{method} {path} HTTP/1.1\r\nx-request-id: 0123456789\r\n{length}host: t\r\n{more}{named}\r\n".encode()
-
-
-TOKENS = {name: sign(WHO.model_copy(update={"subject": name}), KEY) for name in ("ann", "banned")}
 
 
 def answer(connection: socket.socket) -> bytes:
@@ -172,63 +169,62 @@ def ask(connection: socket.socket, text: bytes) -> bytes:
 def test_what_is_answered(service: Running, path: str, body: bytes) -> None:
     connection = service.connect()
     for more, tongue in (("", "en"), ("accept-language: fr\r\n", "fr")):
-        said = ask(connection, request(path, more=more))
+        said = ask(connection, service.request(path, more=more))
         assert b"x-quick: 1" in said and said.endswith(b"\r\n\r\n" + body) and b"\r\ndate: " in said
         assert service.maker.asked[-1] == (path.encode(), "ann", tongue)
-    assert b"x-long" in ask(connection, request("/other")), "and the connection serves on"
+    assert b"x-long" in ask(connection, service.request("/other")), "and the connection serves on"
     connection.close()
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("path", "how"),
     [
-        request("/unusual"), request("/fails"), request("/cancelled"), request("/tasks"), request("/other"),
-        request("/atonce?a=b"), request("/atonce?"), request("/atonce", method="POST"),
-        request("/atonce", more="if-none-match: *\r\n"), request("/atonce", more="x: 1\r\nx: 2\r\n"),
-        request("/atonce", WHO.model_copy(update={"subject": "banned"})), request("/atonce", token="none"),
+        ("/unusual", {}), ("/fails", {}), ("/cancelled", {}), ("/tasks", {}), ("/other", {}), ("/atonce?a=b", {}),
+        ("/atonce?", {}), ("/atonce", {"method": "POST"}), ("/atonce", {"more": "if-none-match: *\r\n"}),
+        ("/atonce", {"more": "x: 1\r\nx: 2\r\n"}), ("/atonce", {"subject": "banned"}), ("/atonce", {"token": "none"}),
     ],
 )  # fmt: skip
-def test_what_is_left_to_the_application(service: Running, text: bytes) -> None:
+def test_what_is_left_to_the_application(service: Running, path: str, how: dict[str, str]) -> None:
     connection = service.connect()
     for _ in range(2):
-        said = ask(connection, text)
+        said = ask(connection, service.request(path, **how))
         assert b"x-long: 1" in said and b"x-quick" not in said
-        path = text.split()[1].decode().partition("?")[0]
-        assert json.loads(said.partition(b"\r\n\r\n")[2])[:2] == [path, text.split()[0].decode()]
+        told = json.loads(said.partition(b"\r\n\r\n")[2])
+        assert told[:2] == [path.partition("?")[0], how.get("method", "GET")]
     connection.close()
 
 
 def test_a_token_that_ends(service: Running) -> None:
     token = sign(WHO, KEY, ends=int(time.time()) + 2)
     connection = service.connect()
-    assert b"x-quick" in ask(connection, request("/atonce", token=token))
+    assert b"x-quick" in ask(connection, service.request("/atonce", token=token))
     time.sleep(2.1)
-    assert b"x-long" in ask(connection, request("/atonce", token=token))
+    assert b"x-long" in ask(connection, service.request("/atonce", token=token))
     connection.close()
 
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_who_left_gets_nothing_and_breaks_nothing(service: Running, value: Any) -> None:
     connection = service.connect()
-    ask(connection, request("/atonce"))
+    ask(connection, service.request("/atonce"))
     service.maker.begun.clear()
-    connection.sendall(request("/held"))
+    connection.sendall(service.request("/held"))
     assert service.maker.begun.wait(5)
     connection.close()
     time.sleep(0.1)
     service.maker.release(value)
     with contextlib.closing(service.connect()) as other:
-        assert b"x-quick" in ask(other, request("/atonce"))
+        assert b"x-quick" in ask(other, service.request("/atonce"))
 
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_those_behind_wait_their_turn(service: Running, value: Any) -> None:
     connection = service.connect()
-    ask(connection, request("/atonce"))
+    ask(connection, service.request("/atonce"))
     service.maker.begun.clear()
-    connection.sendall(request("/held"))
+    connection.sendall(service.request("/held"))
     assert service.maker.begun.wait(5)
-    connection.sendall(request("/other") + request("/other?n=2"))
+    connection.sendall(service.request("/other") + service.request("/other?n=2"))
     connection.settimeout(0.3)
     with pytest.raises(TimeoutError):
         connection.recv(1)
@@ -240,16 +236,16 @@ def test_those_behind_wait_their_turn(service: Running, value: Any) -> None:
     places = [said.index(b"late" if isinstance(value, bytes) else b'["/held"'), said.index(b'["/other", "GET", ""'),
               said.index(b'"n=2"')]  # fmt: skip
     assert places == sorted(places)
-    assert b"x-quick" in ask(connection, request("/atonce"))
+    assert b"x-quick" in ask(connection, service.request("/atonce"))
     connection.close()
 
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_a_stop_lets_it_end(service: Running, value: Any) -> None:
     connection = service.connect()
-    ask(connection, request("/atonce"))
+    ask(connection, service.request("/atonce"))
     service.maker.begun.clear()
-    connection.sendall(request("/held"))
+    connection.sendall(service.request("/held"))
     assert service.maker.begun.wait(5)
     service.server.should_exit = True
     time.sleep(0.5)
