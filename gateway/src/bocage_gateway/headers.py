@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -144,29 +145,49 @@ _DEFAULT_LINES = {name: b"%b: %b\r\n" % (name, value) for name, value in _DEFAUL
 }
 
 
+class _Plan(NamedTuple):
+    """How a head is written whose headers have certain names."""
+
+    form: bytes
+    """A format for the values, in their order, and the request's id."""
+    charged: int
+    """The place of what is charged, less than 0 where nothing is."""
+    framed: bool
+    """Whether the length of the body is told."""
+
+
 def rendered(status: int, answered: Headers, request: bytes) -> tuple[bytes, int, bool]:
     """What `dressed(to_client(…), by_caller=True)` and `charged` say, for names in lower case.
 
     The head as bytes, without its last lines; the bytes that are charged; and whether the head tells the body's length.
     """
+    names = tuple([name for name, _ in answered])
+    values = [value for _, value in answered]
+    plan = _plan(status, names)
+    if plan is None:
+        return rendered(status, to_client(answered), request)
+    size = 0
+    if plan.charged >= 0:
+        said = values[plan.charged]
+        size = int(said) if said.isdigit() else 0
+    return plan.form % (*values, request), size, plan.framed
+
+
+@lru_cache(1024)
+def _plan(status: int, names: tuple[bytes, ...]) -> _Plan | None:
+    """A service says the same few with all its answers. None where the values have to be looked at."""
+    if b"connection" in names:
+        return None
     parts = [_LINES[status]]
-    lacking = _DEFAULT_LINES
-    size, framed = 0, False
-    for name, value in answered:
-        if _shown_to_clients(name):
-            if name == b"content-length":
-                framed = True
-            elif name in lacking:
-                lacking = {other: line for other, line in lacking.items() if other != name}
-            elif name == _CHARGED:
-                size = int(value) if value.isdigit() else 0
-                continue
-            parts += (name, b": ", value, b"\r\n")
-        elif name == b"connection":
-            return rendered(status, to_client(answered), request)
-    parts += lacking.values()
-    parts += (_COMMON, request, b"\r\n")
-    return b"".join(parts), size, framed
+    charged = -1
+    for place, name in enumerate(names):
+        if name == _CHARGED:
+            charged = place
+        hidden = name == _CHARGED or not _shown_to_clients(name)
+        parts.append(b"%.0b" if hidden else name.replace(b"%", b"%%") + b": %b\r\n")
+    parts += [line for name, line in _DEFAULT_LINES.items() if name not in names]
+    parts += (_COMMON, b"%b\r\n")
+    return _Plan(b"".join(parts), charged, b"content-length" in names)
 
 
 def charged(headers: Headers) -> tuple[Headers, int]:

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from bocage_kit import problems
 from bocage_kit.problems import Problem
@@ -27,6 +27,8 @@ from bocage_gateway.upstream import Upstream, broke_off, too_slow
 
 _COPIED_BYTES = 32 * 1024
 """Up to here it takes less to put the pieces together than to have the kernel do it."""
+_LOOK_SECONDS = 1.0
+"""So much later than allowed a silence is noticed, at most."""
 _log = logging.getLogger("bocage.gateway")
 
 
@@ -76,6 +78,9 @@ class Passages:
         self._exchange, self._upstreams = exchange, upstreams
         self.loop = asyncio.get_running_loop()
         self.request_ids = _request_ids()
+        self._under_way: set[Passage] = set()
+        self._clock: asyncio.TimerHandle | None = None
+        self._look_seconds = min(_LOOK_SECONDS, upstream_seconds / 8, client_seconds / 8)
         self.dated: tuple[Headers, bytes] = ([], b"")
         """The server's own headers, which it makes anew each second, and their lines."""
 
@@ -109,13 +114,28 @@ class Passages:
         )  # fmt: skip
         return passage
 
+    def enter(self, passage: Passage) -> None:
+        """One clock looks at all that are under way: to set one for each takes longer."""
+        self._under_way.add(passage)
+        if self._clock is None:
+            self._clock = self.loop.call_later(self._look_seconds, self._look)
+
+    def leave(self, passage: Passage) -> None:
+        self._under_way.discard(passage)
+
+    def _look(self) -> None:
+        self._clock = self.loop.call_later(self._look_seconds, self._look) if self._under_way else None
+        now = self.loop.time()
+        for passage in list(self._under_way):
+            passage.look(now)
+
 
 class Passage:
     """The reader of one answer; see `line.Reader`."""
 
     __slots__ = (
         "_caller", "_chunked", "_collection", "_counts", "_entered", "_line", "_meter", "_moved", "_out", "_passages",
-        "_paused", "_peer", "_request_id", "_service", "_target", "_timer", "over", "status",
+        "_paused", "_peer", "_request_id", "_service", "_target", "over", "status",
     )  # fmt: skip
     bodiless = False
 
@@ -141,7 +161,7 @@ class Passage:
         self._chunked = self._paused = self._entered = False
         self.over, self.status = False, 0
         self._moved = passages.loop.time()
-        self._timer: Any = passages.loop.call_later(passages.upstream_seconds, self._late)
+        passages.enter(self)
 
     # What the caller's connection calls.
     def left(self) -> None:
@@ -231,14 +251,12 @@ class Passage:
         )
         self._fail(broke_off(self._peer))
 
-    def _late(self) -> None:
-        """Nothing moved for a while, unless something did since the timer was set."""
+    def look(self, now: float) -> None:
+        """Ends it when nothing has moved for too long."""
         passages = self._passages
-        allowed = passages.client_seconds if self._paused else passages.upstream_seconds
-        left = self._moved + allowed - passages.loop.time()
-        if left > 0:
-            self._timer = passages.loop.call_later(left, self._late)
-        elif self._paused:
+        if now - self._moved < (passages.client_seconds if self._paused else passages.upstream_seconds):
+            return
+        if self._paused:
             self._give_up()
             self._caller.break_off(at_once=True)
         else:
@@ -262,7 +280,7 @@ class Passage:
             line.close()
 
     def _end(self) -> None:
-        self._timer.cancel()
+        self._passages.leave(self)
         if not self._entered:
             self._entered = True
             self._passages.metering.end(self._meter, self._service, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import sys
@@ -9,8 +10,9 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import httpx
 import psycopg
@@ -18,7 +20,9 @@ import pytest
 import uvicorn
 from bocage_catalogue.app import create_app
 from bocage_catalogue.settings import CatalogueSettings
+from bocage_kit.front import Asked, Front, Memory
 from bocage_kit.identity import HEADER, Identity, new_key, sign
+from bocage_kit.service import Fronted
 from bocage_kit.store import LocalStore
 from psycopg.rows import dict_row
 from pypgstac.db import PgstacDB
@@ -46,6 +50,8 @@ class Catalogue:
     store: LocalStore
     key: Any
     clients: list[httpx.Client] = field(default_factory=list)
+    quickly: list[bytes] = field(default_factory=list)
+    """The paths of what was answered before there was a request."""
 
     def headers(self, identity: Identity) -> dict[str, str]:
         return {HEADER: sign(identity, self.key)}
@@ -95,14 +101,24 @@ def serve(database_url: str, home: Path) -> Iterator[Catalogue]:
     app = create_app(CatalogueSettings(home=home, database=database_url))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+    made = Catalogue("", LocalStore(home / "store"), key)
+
+    def quick(asked: Asked) -> bool:
+        assert isinstance(app, Fronted) and app.quick is not None
+        taken, path = app.quick(asked), asked.plain_path
+        if taken and path is not None:
+            made.quickly.append(path)
+        return taken
+
+    front = cast("type[asyncio.Protocol]", partial(Front, memory=Memory(), quick=quick))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", http=front, interface="asgi3"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
     while not server.started:
         assert thread.is_alive() and time.monotonic() < deadline, "the catalogue did not start"
         time.sleep(0.02)
-    made = Catalogue(f"http://127.0.0.1:{listener.getsockname()[1]}", LocalStore(home / "store"), key)
+    made.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         yield made
     finally:

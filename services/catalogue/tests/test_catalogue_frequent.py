@@ -377,7 +377,7 @@ def test_connections_go_round(filled: Any) -> None:
             again = await kept.take()
             assert again is third
             await kept.give(again)
-            again.terminate()
+            again.pooled.terminate()
             other = await kept.take()
             assert await other.fetchval("select 1") == 1
             await kept.drop(other)

@@ -38,6 +38,11 @@ class Access:
         if self.open:
             return None
         identity = caller(request)
+        self.admit(identity)
+        return identity
+
+    def admit(self, identity: Identity) -> None:
+        """Raises Problem for a caller who may not, whatever is asked."""
         if identity.link is not None and not self.links:
             raise Problem(403, "signed-link", "A signed link is good for its asset only; use an API key here.")
         if self.account and identity.anonymous:
@@ -48,7 +53,6 @@ class Access:
             raise Problem(
                 403, "scope-required", f"The credential lacks the scope {self.scope}.", required_scope=self.scope
             )
-        return identity
 
 
 OPEN = Access(open_=True)

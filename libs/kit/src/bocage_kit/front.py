@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -26,6 +27,7 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEAD_BYTES = 64 * 1024
 _LONGEST = 8 * 1024
 _REMEMBERED = 512
+_GOOD = STATUS_LINE[200]
 _COPIED_BYTES = 32 * 1024
 """Up to here it takes less to put head and body together than to have the kernel do it."""
 
@@ -43,8 +45,86 @@ def learnt(names: Names, name: bytes) -> bytes:
     return lowered
 
 
+class Familiar:
+    """Headers that were read before, and what somebody else made of them then."""
+
+    __slots__ = ("headers", "meaning")
+
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
+        self.meaning: Any = None
+
+
+class Asked:
+    """A familiar request that came whole, before anybody saw to it. The server looks at it as at a cycle of its own."""
+
+    disconnected = response_complete = False
+    keep_alive = True
+
+    def __init__(self, front: Front, found: re.Match[bytes], familiar: Familiar, body: bytes) -> None:
+        self.front, self.found, self.familiar, self.body = front, found, familiar, body
+        self.message_event = front.event
+
+    @property
+    def plain_path(self) -> bytes | None:
+        """What a GET without a query and a body asks for."""
+        method, path, query = self.found.group(1, 2, 3)
+        return path if method == b"GET" and query is None else None
+
+    @property
+    def request_id(self) -> bytes:
+        return self.found[4]
+
+    def begin(self) -> None:
+        """Call the application."""
+        front = self.front
+        method, path, query, request_id, length = self.found.groups()
+        headers = [(b"x-request-id", request_id), *self.familiar.headers]
+        if length is not None:
+            headers.append((b"content-length", length))
+        scope = {
+            "type": "http",
+            "asgi": {"version": front.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": front.server,
+            "client": front.client,
+            "scheme": front.scheme,
+            "root_path": front.root_path,
+            "headers": headers,
+            "state": front.app_state.copy(),
+            "method": method.decode(),
+            "path": path.decode(),
+            "raw_path": path,
+            "query_string": query or b"",
+        }
+        front.event.clear()
+        cycle = Cycle(front, scope, self.body)
+        cycle.keep_alive, cycle.disconnected = self.keep_alive, self.disconnected
+        if front.cycle is self:  # and not one that came after it, and waits
+            front.cycle = cycle
+        front._start_asgi_task(cycle, front.app)
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """All of a good answer at once, for an application that was not called. `head` are whole lines of headers.
+
+        They say the length of the body, and come from whoever made them: they are not looked at.
+        """
+        if self.disconnected:
+            return
+        self.response_complete = True
+        front = self.front
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if len(body) <= _COPIED_BYTES:
+            front.transport.write(b"".join((_GOOD, front.dated(), head, end, body)))
+        else:
+            front.transport.writelines((b"".join((_GOOD, front.dated(), head, end)), body))
+        if not self.keep_alive:
+            front.transport.close()
+        front.on_answered()
+
+
 class Cycle(RequestResponseCycle):
-    """One request that came whole."""
+    """One request that came whole, while the application answers it."""
 
     def __init__(self, front: Front, scope: Any, body: bytes) -> None:
         self.front, self.scope = front, scope
@@ -145,12 +225,18 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
 
+Quick = Callable[[Asked], bool]
+"""Whether it sees to the end of a request: by `answer`, or else by `begin`."""
+
+
 class Front(HttpToolsProtocol):
     """One connection. Requests that came in one piece, with familiar headers, need no parser."""
 
-    def __init__(self, *args: Any, memory: Memory, **kwargs: Any) -> None:
+    cycle: Any
+
+    def __init__(self, *args: Any, memory: Memory, quick: Quick | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._memory = memory
+        self._memory, self._quick = memory, quick
         self.names = memory.names
         self.event = asyncio.Event()
         self._at_rest = True
@@ -176,35 +262,18 @@ class Front(HttpToolsProtocol):
         end = data.find(b"\r\n\r\n", begin, _HEAD_BYTES)
         if end < 0:
             return False
-        method, path, query, request_id, length = found.groups()
-        if (method == b"POST") != (length is not None) or len(data) != end + 4 + int(length or 0):
+        length = found[5]
+        if (found[1] == b"POST") != (length is not None) or len(data) != end + 4 + int(length or 0):
             return False
         block = data[begin : end + 2]
-        known = self._memory.headers.get(block)
-        if known is None:
+        familiar = self._memory.headers.get(block)
+        if familiar is None:
             self._candidate = block
             return False
-        headers = [(b"x-request-id", request_id), *known]
-        if length is not None:
-            headers.append((b"content-length", length))
-        scope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "headers": headers,
-            "state": self.app_state.copy(),
-            "method": method.decode(),
-            "path": path.decode(),
-            "raw_path": path,
-            "query_string": query or b"",
-        }
-        self.event.clear()
-        self.cycle = cycle = Cycle(self, scope, data[end + 4 :])
-        self._start_asgi_task(cycle, self.app)
+        asked = Asked(self, found, familiar, data[end + 4 :])
+        self.cycle = asked
+        if self._quick is None or self.flow.write_paused or not self._quick(asked):
+            asked.begin()
         return True
 
     def on_answered(self) -> None:
@@ -251,7 +320,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.names: Names = {}
-        self.headers: dict[bytes, Headers] = {}
+        self.headers: dict[bytes, Familiar] = {}
         self._dated: tuple[Headers, bytes] = ([], b"")
 
     def learn(self, block: bytes, read: Headers) -> None:
@@ -264,7 +333,7 @@ class Memory:
             return  # one of the two stands in the block too, or a line is no header of its own
         if len(self.headers) >= _REMEMBERED:
             self.headers.clear()
-        self.headers[block] = kept
+        self.headers[block] = Familiar(kept)
 
     def dated(self, said: Headers) -> bytes:
         """The server's own headers, which it makes anew each second."""

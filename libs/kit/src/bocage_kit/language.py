@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +19,15 @@ def of_scope(scope: Mapping[str, Any]) -> str:
         named = parse_qs(scope["query_string"].decode("latin1")).get("language")
         if named:
             return chosen(named[-1])
-    return chosen(next((value for name, value in scope["headers"] if name == b"accept-language"), b"").decode("latin1"))
+    return of_headers(scope["headers"])
+
+
+def of_headers(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """What the headers alone ask for, with names in lower case."""
+    for name, value in headers:
+        if name == b"accept-language":
+            return chosen(value.decode("latin1"))
+    return ENGLISH
 
 
 @lru_cache(1024)

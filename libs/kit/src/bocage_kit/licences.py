@@ -19,6 +19,8 @@ RECALLED_FIELD = "bocage:recalled"
 NOTES_FIELD = "bocage:licence_notes"
 WIDEST_AUDIENCE_FIELD = "bocage:widest_audience"
 """Of a result: the most people that its inputs allow to see it; absent when everybody."""
+# Nearly all are of the first, of which it is known at once.
+_MAPPINGS = (dict, Mapping)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def licences_of(
     when the field, loaded past the API, is no list of ids.
     """
     for holder in (asset, (item or {}).get("properties"), collection):
-        if not holder or not isinstance(holder, Mapping):
+        if not holder or not isinstance(holder, _MAPPINGS):
             continue
         if (declared := holder.get(LICENCES_FIELD)) is not None:
             if isinstance(declared, list | tuple) and all(isinstance(name, str) for name in declared):
@@ -157,6 +159,6 @@ def licences_of(
 def item_licences(collection: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, ...]:
     """The union over an item's assets: what a rendering of all of it needs."""
     assets = item.get("assets")
-    holders = assets.values() if isinstance(assets, Mapping) else ()
+    holders = assets.values() if assets and isinstance(assets, _MAPPINGS) else ()
     found = {x for asset in holders for x in licences_of(collection, item, asset)}
     return tuple(sorted(found or set(licences_of(collection, item))))

@@ -7,7 +7,9 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple, TextIO
 
 from bocage_kit.redaction import redacted
@@ -39,6 +41,10 @@ class Answered(NamedTuple):
     subject: str
 
 
+Told = Answered | Callable[[], Answered]
+"""An answer, or what makes one of it when it is written."""
+
+
 class JsonFormatter(logging.Formatter):
     """Message, level, logger, time and whatever `extra` held."""
 
@@ -61,13 +67,15 @@ class JsonFormatter(logging.Formatter):
             document["exception"] = self.formatException(record.exc_info)
         return redacted(_ENCODER.encode(document))
 
-    def answered(self, each: Answered) -> str:
+    def answered(self, told: Told) -> str:
         """As `format` says a record of the logger `bocage.request` that holds the same."""
-        moment, *rest = each
-        document = {
-            "time": _moment(moment), "level": "info", "service": self.service, "logger": REQUESTS, "message": "request",
-        }  # fmt: skip
-        return redacted(_ENCODER.encode(document | dict(zip(Answered._fields[1:], rest, strict=True))))
+        each = told if isinstance(told, Answered) else told()
+        return redacted(
+            f'{{"time": "{_moment(each.moment)}", "level": "info", "service": {_quoted(self.service)},'
+            f' "logger": "{REQUESTS}", "message": "request", "request_id": {_quoted(each.request_id)},'
+            f' "method": {_quoted(each.method)}, "path": {_quoted(each.path)}, "status": {each.status},'
+            f' "milliseconds": {each.milliseconds!r}, "subject": {_quoted(each.subject)}}}'
+        )
 
 
 class Together(logging.StreamHandler[TextIO]):
@@ -80,7 +88,7 @@ class Together(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.setFormatter(formatter)
         self._json = formatter
-        self._held: list[str | Answered] = []
+        self._held: list[str | Told] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -88,7 +96,7 @@ class Together(logging.StreamHandler[TextIO]):
         except Exception:
             self.handleError(record)
 
-    def hold(self, line: str | Answered, *, at_once: bool = False) -> None:
+    def hold(self, line: str | Told, *, at_once: bool = False) -> None:
         """The line of an answer is made when it is written: among others of its kind that takes least."""
         held = self._held
         held.append(line)
@@ -124,12 +132,13 @@ class Requests:
     def attach(self, handler: Together) -> None:
         self._handler = handler
 
-    def answered(self, each: Answered) -> None:
+    def answered(self, told: Told) -> None:
         if not self._log.isEnabledFor(logging.INFO):
             return
         if self._handler is not None and self._handler in self._log.root.handlers:
-            self._handler.hold(each)
+            self._handler.hold(told)
         else:
+            each = told if isinstance(told, Answered) else told()
             self._log.info("request", extra=dict(zip(Answered._fields[1:], each[1:], strict=True)))
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from bocage_kit import logs
 from bocage_kit.front import Front, Memory
+from bocage_kit.service import Fronted
 
 
 def settle() -> None:
@@ -27,11 +28,12 @@ def serve(app: FastAPI, *, name: str, sockets: Path, log_level: str = "INFO") ->
     logs.configure(name, log_level)
     os.umask(0o077)
     sockets.mkdir(parents=True, exist_ok=True)
+    quick = app.quick if isinstance(app, Fronted) else None
     config = uvicorn.Config(
         app,
         uds=str(sockets / f"{name}.sock"),
         loop="uvloop",
-        http=cast("type[asyncio.Protocol]", partial(Front, memory=Memory())),
+        http=cast("type[asyncio.Protocol]", partial(Front, memory=Memory(), quick=quick)),
         interface="asgi3",
         access_log=False,
         log_config=None,

@@ -18,7 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bocage_kit import logs, problems
 from bocage_kit.access import OPEN
+from bocage_kit.front import Quick
 from bocage_kit.identity import HEADER, InvalidIdentity, Verifier
+from bocage_kit.quick import Answers, Quickly
+from bocage_kit.urls import root_path
 
 _HEADER = HEADER.lower().encode()
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_-]{8,64}$")
@@ -37,7 +40,7 @@ class _Public(NamedTuple):
 def _public(public_base: str) -> _Public:
     base = urlsplit(public_base)
     server = (base.hostname, base.port or (443 if base.scheme == "https" else 80))
-    return _Public(base.scheme, base.path.rstrip("/"), server, (b"host", base.netloc.encode()))
+    return _Public(base.scheme, root_path(public_base), server, (b"host", base.netloc.encode()))
 
 
 class IdentityMiddleware:
@@ -124,6 +127,9 @@ class Fronted(FastAPI):
     The framework's answer to an error of ours is left out: `IdentityMiddleware`, the first of them, has one.
     """
 
+    quick: Quick | None = None
+    """What answers before the application is called at all."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # What FastAPI and Starlette do here, in one coroutine instead of two.
         scope["app"] = self
@@ -156,10 +162,12 @@ def equip(
     health: Health,
     validation_status: int = 422,
     tokenless: frozenset[str] = frozenset(),
+    quick: Answers | None = None,
 ) -> None:
     """Turn `app` into a service. `health` answers `{"status": "ok" | "failing", ...}`; its route is `/healthz`.
 
-    `tokenless` names further paths that carry no identity: those of `rights` that make identities.
+    `tokenless` names further paths that carry no identity: those of `rights` that make identities. `quick` answers, as
+    the application would, what needs none of its layers.
     """
 
     async def healthz() -> JSONResponse:
@@ -168,6 +176,10 @@ def equip(
 
     app.add_api_route("/healthz", healthz, methods=["GET"], dependencies=[Depends(OPEN)], include_in_schema=False)
     problems.add_handlers(app, validation_status)
+    verifier = Verifier(public_keys)
     app.add_middleware(
-        IdentityMiddleware, verifier=Verifier(public_keys), exempt=frozenset({"/healthz", "/openapi.json"}) | tokenless
+        IdentityMiddleware, verifier=verifier, exempt=frozenset({"/healthz", "/openapi.json"}) | tokenless
     )
+    if quick is not None:
+        assert isinstance(app, Fronted)
+        app.quick = Quickly(verifier, quick)

@@ -128,6 +128,12 @@ def _quoted(segment: str) -> str:
     return quote(segment, safe="~:@!$&'()*+,;=")
 
 
+@lru_cache(1024)
+def root_path(base: str) -> str:
+    """The path of a public base, which stands before the path of whatever is asked for."""
+    return urlsplit(base).path.rstrip("/")
+
+
 def public_url(base: str, *segments: str, trailing_slash: bool = False) -> str:
     """`base` followed by percent-encoded path segments."""
     path = "".join(["/" + _quoted(segment) for segment in segments])

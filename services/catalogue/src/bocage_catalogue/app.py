@@ -67,7 +67,7 @@ from bocage_catalogue.asking import SearchBody
 from bocage_catalogue.authority import Reader
 from bocage_catalogue.collection_search import CollectionsRequest
 from bocage_catalogue.database import Database
-from bocage_catalogue.direct import Direct
+from bocage_catalogue.direct import Direct, Quick
 from bocage_catalogue.explaining import ExplainExtension
 from bocage_catalogue.finished import keep_finishing
 from bocage_catalogue.head import HeadAsGet, Negotiated
@@ -109,12 +109,13 @@ class Api(StacApi):
 
 def create_app(settings: CatalogueSettings) -> FastAPI:
     """The catalogue over the database and the store that `settings` name."""
+    quick = Quick()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await wait_until_ready(settings.database)
         async with Database.open(settings.database) as database:
-            app.state.database = database
+            app.state.database = quick.database = database
             await concept_words.learn(database)
             keepers = [asyncio.create_task(keeper(database)) for keeper in (keep_finishing, keep_folding)]
             try:
@@ -123,6 +124,7 @@ def create_app(settings: CatalogueSettings) -> FastAPI:
                 for keeper in keepers:
                     keeper.cancel()
                 await asyncio.gather(*keepers, return_exceptions=True)
+                quick.database = None
 
     async def health() -> dict[str, object]:
         database = getattr(app.state, "database", None)
@@ -158,6 +160,7 @@ def create_app(settings: CatalogueSettings) -> FastAPI:
         public_keys=settings.public_keys,
         health=health,
         validation_status=400,
+        quick=quick,
     )
     describe(app)
     parameters.gather(app)

@@ -44,11 +44,10 @@ class Reader(Access):
         parameters.check(request)
         return identity
 
-    def check(self, request: Request) -> Identity | None:
-        identity = super().check(request)
-        if identity is not None and identity.tiles is not None:
+    def admit(self, identity: Identity) -> None:
+        super().admit(identity)
+        if identity.tiles is not None:
             raise Problem(403, "tile-token", "A tile token is good for tiles only; use an API key here.")
-        return identity
 
 
 class Writer(Reader):

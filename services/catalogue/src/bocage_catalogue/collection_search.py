@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
 import attr
 import orjson
@@ -44,7 +45,6 @@ _MEMBERS = (
     f" from {_SEARCHED} cross join lateral jsonb_each(f.content -> 'properties') m where {VISIBLE}"
 )
 _KINDS = {"string": "text"}
-_UNASKED = Search(), asking.Look(LIMIT, None, frozenset(), frozenset(), explain=False)
 
 
 @attr.s
@@ -87,8 +87,7 @@ class CollectionsRequest(SubjectParameters):
     )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A collection as it is stored, and which revision of it."""
 
     body: bytes
@@ -122,7 +121,7 @@ async def seen_collections(
         if not rows and offset:  # past the end: of no row the count is told
             first = await connection.fetch(sql, *arguments.values, 1, 0)
             matched = first[0]["matched"] if first else 0
-    return [Found(row["body"], row["revision"]) for row in rows], matched
+    return [Found(body, revision) for body, revision, _ in rows], matched
 
 
 async def _known(connection: Connection, identity: Identity, search: Search) -> Known:
@@ -197,13 +196,38 @@ def _number(text: str) -> float:
 
 async def all_collections(request: Request, **given: Any) -> Response:
     """The collections that the caller sees, searched among and by pages."""
+    if not request.scope["query_string"]:
+        tongue = language.of(request)
+        text, links = await first_page(database_of(request), caller(request), tongue)
+        return Response(text, headers={"Content-Language": tongue, "Link": links}, media_type=JSON)
     return await listed(request, {name: value for name, value in given.items() if value is not None})
+
+
+async def first_page(database: Database, identity: Identity, tongue: str) -> tuple[bytes, str]:
+    """What answers a caller who asks for nothing in particular, and its header Link."""
+    found, matched = await seen_collections(database, identity, LIMIT)
+    links, header = _first_links(identity.public_base, more=matched > LIMIT)
+    return _page_text(collection_text.texts([row.body for row in found], identity, tongue), links, matched), header
+
+
+@lru_cache(1024)
+def _first_links(base: str, *, more: bool) -> tuple[list[Document], str]:
+    here = stac(base, "collections")
+    links = [link("root", stac(base)), link("self", here)]
+    if more:
+        links.append(link("next", f"{here}?offset={LIMIT}", method="GET"))
+    return links, link_header(links)
+
+
+def _page_text(shown: Sequence[bytes], links: Sequence[Document], matched: int) -> bytes:
+    told = {"links": links, "numberMatched": matched, "numberReturned": len(shown)}
+    return b"".join((b'{"collections":[', b",".join(shown), b"],", orjson.dumps(told, option=orjson.OPT_SORT_KEYS)[1:]))
 
 
 async def listed(request: Request, given: Mapping[str, Any], about: tuple[Subject, ...] = (), *holder: str) -> Response:
     """The same of those about something, which `holder`, a path, holds."""
     identity, tongue = caller(request), language.of(request)
-    search, look = asked_for(given) if given else _UNASKED
+    search, look = asked_for(given)
     if about:
         search = replace(search, about=(*search.about, *about))
     search = await subjects.resolved(database_of(request), identity, search, words=False)
@@ -221,8 +245,7 @@ async def listed(request: Request, given: Mapping[str, Any], about: tuple[Subjec
         links.append(link("next", with_query(request, here, offset=str(offset + limit)), method="GET"))
     if offset > 0:
         links.append(link("previous", with_query(request, here, offset=str(max(0, offset - limit))), method="GET"))
-    told = {"links": links, "numberMatched": matched, "numberReturned": len(shown)}
-    body = b"".join((b'{"collections":[', b",".join(shown), b"],", orjson.dumps(told, option=orjson.OPT_SORT_KEYS)[1:]))
+    body = _page_text(shown, links, matched)
     return Response(body, headers={"Content-Language": tongue, "Link": link_header(links)}, media_type=JSON)
 
 

@@ -17,16 +17,30 @@ from bocage_catalogue import present
 _BASE, _WRITTEN = "\x01", b"\\u0001"
 # So many, of so many bytes at most.
 _REMEMBERED, _LONGEST = 1000, 32_768
+_Stated = tuple[tuple[str, ...], str | None]
+
+
+class _Stored:
+    """A text as it is stored, and what it says of itself. One and the same object for equal texts."""
+
+    __slots__ = ("body", "stated")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.stated = _stated(body)
+
+
+_stored = lru_cache(_REMEMBERED)(_Stored)
 
 
 def texts(bodies: Iterable[bytes], identity: Identity, tongue: str) -> list[bytes]:
     """Collections that are stored as `bodies`, as `identity` sees them, as JSON with its members in order."""
     base = orjson.dumps(identity.public_base.rstrip("/"))[1:-1]
-    decided: dict[tuple[tuple[str, ...], str | None], tuple[bool, bool | None]] = {}
+    decided: dict[_Stated, tuple[bool, bool | None]] = {}
     made: list[bytes] = []
     for body in bodies:
-        stated = _stated(body) if len(body) <= _LONGEST else None
-        if stated is None:
+        stored = _stored(body) if len(body) <= _LONGEST else None
+        if stored is None or (stated := stored.stated) is None:
             made.append(_sorted(present.collection(orjson.loads(body), identity, tongue)))
             continue
         found = decided.get(stated)
@@ -36,7 +50,7 @@ def texts(bodies: Iterable[bytes], identity: Identity, tongue: str) -> list[byte
                 present.is_gated(identity, licences, audience),
                 present.terms_accepted(identity, licences),
             )
-        made.append(base.join(_parts(body, tongue, *found)))
+        made.append(base.join(_parts(stored, tongue, *found)))
     return made
 
 
@@ -44,8 +58,7 @@ def _sorted(document: Any) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
-@lru_cache(_REMEMBERED)
-def _stated(body: bytes) -> tuple[tuple[str, ...], str | None] | None:
+def _stated(body: bytes) -> _Stated | None:
     """Its licences and its audience; None of what is laid out each time."""
     if _WRITTEN in body or _BASE.encode() in body:
         return None
@@ -55,7 +68,7 @@ def _stated(body: bytes) -> tuple[tuple[str, ...], str | None] | None:
 
 
 @lru_cache(_REMEMBERED)
-def _parts(body: bytes, tongue: str, gated: bool, accepted: bool | None) -> tuple[bytes, ...]:
+def _parts(stored: _Stored, tongue: str, gated: bool, accepted: bool | None) -> tuple[bytes, ...]:
     """The text around the public base."""
-    shown = present.collection_for(orjson.loads(body), _BASE, tongue, gated=gated, accepted=accepted)
+    shown = present.collection_for(orjson.loads(stored.body), _BASE, tongue, gated=gated, accepted=accepted)
     return tuple(_sorted(shown).split(_WRITTEN))

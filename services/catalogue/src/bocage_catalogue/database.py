@@ -43,6 +43,8 @@ _CONTENDED = (
     asyncpg.DuplicateTableError,
 )
 _ATTEMPTS = 4
+# More than there are of those that one plan serves.
+_STATEMENTS = 200
 
 
 def asyncpg_url(url: str) -> str:
@@ -134,7 +136,7 @@ class Database:
             create(**as_it_is, max_size=ready, server_settings=planned) as plain,
             create(dsn, min_size=0, max_size=writers, init=_as_json, server_settings=writing) as write,
             Kept(read) as kept_read,
-            Kept(plain) as kept_plain,
+            Kept(plain, prepared=_STATEMENTS) as kept_plain,
         ):
             yield cls(kept_read, kept_plain, write)
 
@@ -145,6 +147,11 @@ class Database:
     def ready(self) -> Asking:
         """One for questions of which one plan, by indexes alone, serves whatever they are asked with."""
         return Asking(self._ready)
+
+    @property
+    def ready_at_once(self) -> bool:
+        """Whether `ready` gives one without waiting, if it is asked now."""
+        return self._ready.at_once
 
     async def call(self, function: str, *arguments: Any) -> Any:
         """The value of one of pgSTAC's functions."""

@@ -1,25 +1,32 @@
 """The most frequent questions, answered past the framework's dispatch, which takes longer than the answers do.
 
-The routes stay: they say the same, document it, and answer whatever is unusual about a request.
+The routes stay: they say the same, document it, and answer whatever is unusual about a request. Two that are asked for
+one small thing are answered before there is a request at all (`Quick`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
+from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem
 from bocage_kit.problems import response as problem_response
+from bocage_kit.quick import Making, Unusual, Whole
 from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bocage_catalogue import collection_search, searching
+from bocage_catalogue.answers import link_header
 from bocage_catalogue.authority import Reader
-from bocage_catalogue.head import tell
+from bocage_catalogue.database import Database
+from bocage_catalogue.etags import KEPT, etag
+from bocage_catalogue.head import VARY, tell
+from bocage_catalogue.present import GEOJSON, JSON, item_links
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -29,6 +36,8 @@ _LIMIT = re.compile(r"[1-9][0-9]{0,5}\Z")
 _PLAIN = frozenset(("datetime", "token"))
 _NAMES = frozenset(("collections", "ids"))
 _LONGEST = 100_000
+_LONGEST_LINKS = 1500  # a name adds less than what a header of links has room for
+_ONE = re.compile(rb"/stac/collections/([A-Za-z0-9_.:-]{1,200})/items/([A-Za-z0-9_.:-]{1,200})\Z")
 
 
 class Direct:
@@ -101,3 +110,64 @@ def _given(query: bytes, *, listed: bool) -> dict[str, Any] | None:
         else:
             return None
     return made
+
+
+# What stands in these heads is made of nothing that a caller or an object could have written, besides plain names.
+_ITEM_HEAD = (
+    f"link: %s\r\netag: %s\r\ncache-control: {KEPT}\r\ncontent-length: %d\r\ncontent-type: {GEOJSON}\r\n"
+    f"vary: {VARY}\r\ncontent-language: %s\r\n"
+)
+_LIST_HEAD = f"content-language: %s\r\nlink: %s\r\ncontent-length: %d\r\ncontent-type: {JSON}\r\nvary: {VARY}\r\n"
+
+
+class Quick:
+    """Answers one item and the first collections where nothing has to be waited for but the database's answer."""
+
+    def __init__(self) -> None:
+        self.database: Database | None = None
+        """While there is one."""
+        self._reader = Reader()
+
+    def admits(self, identity: Identity) -> bool:
+        try:
+            self._reader.admit(identity)
+        except Problem:
+            return False
+        return True
+
+    def to(self, path: bytes, identity: Identity, tongue: str) -> Making | None:
+        database = self.database
+        if database is None or not database.ready_at_once:
+            return None
+        if path == b"/stac/collections":
+            return _collections(database, identity, tongue)
+        found = _ONE.match(path)
+        if found is None:
+            return None
+        collection, item = found.groups()
+        return _item(database, identity, tongue, collection.decode(), item.decode())
+
+
+async def _item(database: Database, identity: Identity, tongue: str, collection: str, item: str) -> Whole:
+    before, after = _around(identity.public_base, collection)
+    found = await searching.shown_item(database, identity, tongue, collection, item)
+    if found is None:
+        raise Unusual
+    text, revision = found
+    head = _ITEM_HEAD % (before + item + after, etag(revision, text), len(text), tongue)
+    return Whole(head.encode(), text)
+
+
+@lru_cache(4096)
+def _around(base: str, collection: str) -> tuple[str, str]:
+    """The header Link of an item of a collection, around the item's name. Raises Unusual."""
+    name = "item"
+    parts = link_header(item_links(base, collection, name)).split(f"/items/{name}>")
+    if len(parts) != 2 or len(parts[0]) + len(parts[1]) > _LONGEST_LINKS:
+        raise Unusual
+    return parts[0] + "/items/", ">" + parts[1]
+
+
+async def _collections(database: Database, identity: Identity, tongue: str) -> Whole:
+    text, links = await collection_search.first_page(database, identity, tongue)
+    return Whole((_LIST_HEAD % (tongue, links, len(text))).encode(), text)

@@ -13,6 +13,8 @@ from fastapi.responses import Response
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 _REVISION = re.compile(r"([0-9]{1,18})-[0-9a-f]+")
 _LONGEST = 8192
+KEPT = "private, no-cache"
+"""What a shared cache may keep depends on who asks: it has to ask again each time."""
 
 
 def etag(revision: int, body: bytes) -> str:
@@ -44,8 +46,7 @@ def tagged(
     tag = etag(revision, body)
     fields = {**(headers or {}), "ETag": tag}
     if request.method in ("GET", "HEAD"):
-        # What a shared cache may keep depends on who asks: it has to ask again each time.
-        fields.setdefault("Cache-Control", "private, no-cache")
+        fields.setdefault("Cache-Control", KEPT)
         known = request.headers.getlist("if-none-match")
         if known:
             field = ", ".join(known)

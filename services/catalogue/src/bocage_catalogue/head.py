@@ -7,7 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # In the scope of a GET that was a HEAD: what is long to make need not be made.
 HEAD = "bocage.head"
-_VARY = (b"vary", b"Accept, Accept-Encoding, Accept-Language")
+VARY = "Accept, Accept-Encoding, Accept-Language"
+_VARY = (b"vary", VARY.encode())
 
 
 class HeadAsGet:

@@ -20,6 +20,9 @@ from bocage_catalogue.visibility import CollectionRow
 
 _BASE, _REFS, _SCHEMES, _DECLARED, _DECLARED_ALONE, _LICENCES, _TERMS = range(1, 8)
 
+# Items of one kind have the same marks: so many kinds are remembered with what is told.
+_MOST_MARKS = 200
+
 
 class Row(Protocol):
     """A finished item: in_collection, item, licences, audience, and its sheet: hrefs, laid_out, body.
@@ -60,9 +63,7 @@ class Layout:
         readers: packing.Readers = packing.NONE,
     ) -> None:
         self._identity, self._rows, self._tongue, self._readers = identity, rows, tongue, readers
-        self._base = _json(identity.public_base.rstrip("/"))[1:-1]
         self._internal = identity.has("service:assets")
-        self._plainly = Fills({_BASE: self._base})
         self._decided: dict[tuple[str, str, str], Fills | None] = {}
 
     def text(self, row: Row) -> bytes:
@@ -92,7 +93,9 @@ class Layout:
         """The same as a document."""
         sheet: Row = row["now"] or row
         marks, hrefs, pieces = packing.pieces(sheet["body"], self._readers)
-        text = b"".join(_between(pieces, self._plainly.of(marks)) if sheet["laid_out"] else pieces)
+        text = b"".join(
+            _between(pieces, _plainly(self._identity.public_base).of(marks)) if sheet["laid_out"] else pieces
+        )
         stored: Document = orjson.loads(text)
         for name, href in orjson.loads(hrefs or sheet["hrefs"] or "{}").items():
             stored["assets"][name]["href"] = href
@@ -110,23 +113,41 @@ class Layout:
         return self._decided[key]
 
     def _decide(self, rights: Document, licences_text: str, audience: str) -> Fills:
-        stated = {"properties": orjson.loads(licences_text)}
-        licences = item_licences(rights, stated)
-        gated = present.is_gated(self._identity, licences_of(rights, stated), audience)
-        links = present.licence_links(self._identity.public_base, licences)
-        told = {
-            _BASE: self._base,
-            _LICENCES: b"".join(b", " + _json(link) for link in links),
-            _TERMS: _TERMS_TEXT[present.terms_accepted(self._identity, licences)],
+        holding, all_of_them = _licences(_json(rights), licences_text)
+        gated = present.is_gated(self._identity, holding, audience)
+        accepted = present.terms_accepted(self._identity, all_of_them)
+        return _fills_for(self._identity.public_base, all_of_them, gated, accepted)
+
+
+@lru_cache(256)
+def _plainly(base: str) -> Fills:
+    return Fills({_BASE: _json(base.rstrip("/"))[1:-1]})
+
+
+@lru_cache(1024)
+def _licences(rights_text: bytes, licences_text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The licences of an item, and those of all of it, by what its collection and itself say."""
+    rights, stated = orjson.loads(rights_text), {"properties": orjson.loads(licences_text)}
+    return licences_of(rights, stated), item_licences(rights, stated)
+
+
+@lru_cache(1024)
+def _fills_for(base: str, licences: tuple[str, ...], gated: bool, accepted: bool | None) -> Fills:
+    """What everybody is told of whom the same is decided."""
+    links = present.licence_links(base, licences)
+    told = {
+        _BASE: _json(base.rstrip("/"))[1:-1],
+        _LICENCES: b"".join(b", " + _json(link) for link in links),
+        _TERMS: _TERMS_TEXT[accepted],
+    }
+    if gated:
+        told |= {
+            _REFS: _REFS_TEXT,
+            _SCHEMES: _schemes_text(base),
+            _DECLARED: b", " + _DECLARED_TEXT,
+            _DECLARED_ALONE: _DECLARED_TEXT,
         }
-        if gated:
-            told |= {
-                _REFS: _REFS_TEXT,
-                _SCHEMES: _schemes_text(self._identity.public_base),
-                _DECLARED: b", " + _DECLARED_TEXT,
-                _DECLARED_ALONE: _DECLARED_TEXT,
-            }
-        return Fills(told)
+    return Fills(told)
 
 
 class Fills:
@@ -139,6 +160,8 @@ class Fills:
     def of(self, marks: bytes) -> list[bytes]:
         found = self._made.get(marks)
         if found is None:
+            if len(self._made) >= _MOST_MARKS:
+                self._made.clear()
             found = self._made[marks] = [self._told.get(mark, b"") for mark in marks]
         return found
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from bocage_kit.access import caller
+from bocage_kit.identity import Identity
 from bocage_kit.problems import Problem, not_found
 from fastapi import Request
 from fastapi.responses import Response
@@ -15,6 +16,7 @@ from bocage_catalogue.answers import database_of, link_header
 from bocage_catalogue.asking import Look, decoded, from_body, from_parameters, look_of_body, look_of_parameters
 from bocage_catalogue.attending import ClientLeft, attended
 from bocage_catalogue.conditions import Search
+from bocage_catalogue.database import Database
 from bocage_catalogue.etags import tagged
 from bocage_catalogue.explaining import MEMBER
 from bocage_catalogue.layout import Layout
@@ -73,14 +75,24 @@ async def found_items(
 async def one_item(request: Request, collection_id: str, item_id: str) -> Response:
     """One item, if the caller sees it. Raises Problem 404, 410."""
     identity, database = caller(request), database_of(request)
-    found = await finished.item_row(database, identity, collection_id, item_id)
+    found = await shown_item(database, identity, language.of(request), collection_id, item_id)
     if found is None:
         await tombstones.check_missing(database, identity, collection_id, item_id)
         raise not_found(f"Item {collection_id}/{item_id}")
-    row, holder, readers = found
-    text = Layout(identity, {collection_id: holder}, language.of(request), readers).text(row)
+    text, revision = found
     links = item_links(identity.public_base, collection_id, item_id)
-    return tagged(request, text, row["revision"], GEOJSON, headers={"Link": link_header(links)})
+    return tagged(request, text, revision, GEOJSON, headers={"Link": link_header(links)})
+
+
+async def shown_item(
+    database: Database, identity: Identity, tongue: str, collection: str, item: str
+) -> tuple[bytes, int] | None:
+    """One item as the caller is shown it, and its revision, if the caller sees it."""
+    found = await finished.item_row(database, identity, collection, item)
+    if found is None:
+        return None
+    row, holder, readers = found
+    return Layout(identity, {collection: holder}, tongue, readers).text(row), row["revision"]
 
 
 async def items_of(request: Request, collection_id: str, **kwargs: Any) -> Response:
