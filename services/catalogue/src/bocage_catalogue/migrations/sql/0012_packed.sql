@@ -54,6 +54,8 @@ create function finishing(most integer) returns table (
     in_collection text, item text, hrefs text, laid_out boolean, body bytea
 )
 language plpgsql set enable_seqscan = off as $$
+declare
+    held bigint[];
 begin
     -- Deleted since, or laid out when it was listed twice.
     delete from catalogue.waiting w
@@ -62,14 +64,21 @@ begin
             select from catalogue.finished_item f
             where f.id = w.id and f.collection = w.collection and f.body is null
         );
+    -- Held first and read by the next statement, which sees what all have written who held it before: what this one
+    -- sees of pgSTAC's items may be older than the row that it comes to hold.
+    select array_agg(c.serial) into held from (
+        select w.serial
+        from catalogue.waiting w join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
+        where f.body is null order by w.serial limit most
+        for update of w, f skip locked
+    ) c;
     return query
     with claimed as (
         select w.serial, f.id, f.collection, f.datetime, f.audience, f.owner, f.organisation,
             case when jsonb_typeof(f.content -> 'properties') = 'object' then f.content -> 'properties' else '{}' end
                 as properties
         from catalogue.waiting w join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
-        where f.body is null order by w.serial limit most
-        for update of w, f skip locked
+        where w.serial = any(held)
     ), named as (
         select distinct w.collection, p.key as name, case jsonb_typeof(p.value)
                 when 'string' then 'text' else jsonb_typeof(p.value) end as kind,
@@ -90,11 +99,12 @@ begin
         order by n.collection, n.name, n.kind, n.audience, n.owner, n.organisation
         on conflict do nothing
     ), made as (
-        select w.serial, w.collection, w.id, d.*
+        select w.collection, w.id, d.*
         from claimed w, lateral catalogue.laid_now(w.collection, w.id, w.datetime) d
         where d.body is not null
     ), done as (
-        delete from catalogue.waiting w using made where w.serial = made.serial
+        -- Those too of which pgSTAC has nothing: who writes one of them anew lists it again.
+        delete from catalogue.waiting w where w.serial = any(held)
     )
     select made.collection, made.id, made.hrefs, made.laid_out, made.body from made;
 end
