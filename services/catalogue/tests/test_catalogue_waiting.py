@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from typing import Any
@@ -69,3 +70,42 @@ def test_an_item_that_is_rewritten_while_others_are_laid_out(
     texts = admin.execute("select convert_from(body, 'UTF8') as text from catalogue.finished_item where id = 'quick'")
     assert '"second"' in texts.fetchall()[0]["text"]
     assert admin.execute("select * from catalogue.waiting").fetchall() == []
+
+
+def laid_out_together(admin: psycopg.Connection[Any]) -> list[int]:
+    """How many items each batch took, until nothing waits."""
+    taken = []
+    while row := admin.execute("select catalogue.finish_more(100) as n").fetchone():
+        if row["n"] == 0:
+            break
+        taken.append(row["n"])
+    assert admin.execute("select * from catalogue.waiting").fetchall() == []
+    return taken
+
+
+def test_of_large_items_few_are_held_at_once(admin: psycopg.Connection[Any], loader: Loader) -> None:
+    """A hundred of the largest would take longer than a statement may, be tried again for ever, and hold up the rest."""
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    drawn = random.Random(1)
+    assets = [{f"a{n}": {"href": f"https://example.org/{drawn.random()}"} for n in range(9000)} for _ in range(12)]
+    load(loader, [item(f"i{n}", assets=assets[n]) for n in range(12)], Methods.insert)
+    load(loader, [item(f"small{n}") for n in range(30)], Methods.insert)
+    taken = laid_out_together(admin)
+    assert sum(taken) == 42 and taken[0] < 12
+    left = admin.execute("select count(*) as n from catalogue.finished_item where body is null").fetchone()
+    assert left == {"n": 0}
+
+
+def test_what_can_not_be_laid_out_holds_up_nothing(admin: psycopg.Connection[Any], loader: Loader) -> None:
+    """Items that pgSTAC lost past all triggers; one that comes back is listed again."""
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    load(loader, [item(f"lost{n}") for n in range(100)], Methods.insert)
+    admin.execute("alter table pgstac.items disable trigger keep_finished")
+    admin.execute("set session_replication_role = replica")
+    admin.execute("delete from pgstac.items")
+    admin.execute("set session_replication_role = origin")
+    admin.execute("alter table pgstac.items enable trigger keep_finished")
+    load(loader, [item("kept"), item("lost1")], Methods.insert)
+    assert sum(laid_out_together(admin)) == 2
+    done = admin.execute("select id from catalogue.finished_item where body is not null order by id").fetchall()
+    assert [row["id"] for row in done] == ["kept", "lost1"]

@@ -65,13 +65,22 @@ begin
             where f.id = w.id and f.collection = w.collection and f.body is null
         );
     -- Held first and read by the next statement, which sees what all have written who held it before: what this one
-    -- sees of pgSTAC's items may be older than the row that it comes to hold.
-    select array_agg(c.serial) into held from (
-        select w.serial
-        from catalogue.waiting w join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
-        where f.body is null order by w.serial limit most
-        for update of w, f skip locked
-    ) c;
+    -- sees of pgSTAC's items may be older than the row that it comes to hold. Of large items so many as are laid out
+    -- soon: their writers wait.
+    select array_agg(s.serial) into held
+    from (
+        select c.serial, sum(c.size) over (order by c.serial) - c.size as before
+        from (
+            select w.serial, coalesce((
+                select pg_column_size(i.content) from pgstac.items i
+                where i.collection = f.collection and i.id = f.id and i.datetime = f.datetime limit 1
+            ), 0) as size
+            from catalogue.waiting w join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
+            where f.body is null order by w.serial limit most
+            for update of w, f skip locked
+        ) c
+    ) s
+    where s.before < 1000000;
     return query
     with claimed as (
         select w.serial, f.id, f.collection, f.datetime, f.audience, f.owner, f.organisation,
