@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
 import orjson
 import psycopg
 import pytest
+from alembic import command
+from alembic.config import Config
 from bocage_catalogue import packing
 from bocage_catalogue.conditions import Search
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import finish, frequent_page, item_row
 from bocage_catalogue.layout import Layout
+from bocage_kit.database import sqlalchemy_url
 from bocage_kit.identity import Identity
+from catalogue_loading import collection, item, load
 from hypothesis import given
 from hypothesis import strategies as st
+from pypgstac.load import Loader, Methods
 
 ANYBODY = Identity(subject="anonymous", public_base="https://hub.example.org")
 
@@ -178,3 +184,33 @@ def test_two_that_finish_at_once_make_dictionaries_side_by_side(
         finished_body(admin, name)
     now = {row["id"]: row for row in scenes.anonymous.get("/stac/search?limit=20").json()["features"]}
     assert now == texts
+
+
+def test_an_item_that_is_rewritten_while_its_text_is_packed_by_the_migration(
+    admin: psycopg.Connection[Any], loader: Loader, database: Any
+) -> None:
+    """Loaders go on meanwhile: what they write waits to be laid out anew, and is not given its former text."""
+    admin.execute("drop schema catalogue cascade")
+    admin.execute("create schema catalogue authorization bocage_catalogue")
+    config = Config()
+    config.set_main_option("script_location", "bocage_catalogue:migrations")
+    config.attributes |= {"url": sqlalchemy_url(database.url("catalogue")), "schema": "catalogue"}
+    command.upgrade(config, "c0011")
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    load(loader, [item(f"i{n}", properties={"version": "first"}) for n in range(3)], Methods.insert)
+    admin.execute("select catalogue.finish_more(100)")
+    with psycopg.connect(database.admin_url) as writer:
+        writer.execute(
+            "update pgstac.items set content = jsonb_set(content, '{properties,version}', '\"second\"') where id = 'i1'"
+        )
+        worker = threading.Thread(target=lambda: command.upgrade(config, "head"))
+        worker.start()
+        deadline = time.monotonic() + 20
+        while not admin.execute("select from pg_locks where not granted").fetchall():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    worker.join(60)
+    waiting = admin.execute("select id from catalogue.waiting").fetchall()
+    assert waiting == [{"id": "i1"}]
+    unfinished = admin.execute("select id from catalogue.finished_item where body is null").fetchall()
+    assert unfinished == waiting

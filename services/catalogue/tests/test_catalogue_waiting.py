@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -52,13 +53,11 @@ def test_an_item_that_is_rewritten_while_others_are_laid_out(
             assert time.monotonic() < deadline
             time.sleep(0.02)
         admin.execute("set lock_timeout = '1s'")
-        try:
+        with contextlib.suppress(psycopg.errors.LockNotAvailable):  # it is held: then it is written later
             admin.execute(
                 "update pgstac.items set content = jsonb_set(content, '{properties,version}', '\"second\"')"
                 " where id = 'quick'"
             )
-        except psycopg.errors.LockNotAvailable:
-            pass  # it is held: then it is written later
         admin.execute("set lock_timeout = 0")
     worker.join(20)
     admin.execute(
@@ -84,7 +83,7 @@ def laid_out_together(admin: psycopg.Connection[Any]) -> list[int]:
 
 
 def test_of_large_items_few_are_held_at_once(admin: psycopg.Connection[Any], loader: Loader) -> None:
-    """A hundred of the largest would take longer than a statement may, be tried again for ever, and hold up the rest."""
+    """A hundred of the largest would take longer than a statement may, be tried for ever, and hold up the rest."""
     loader.load_collections(iter([collection("scenes")]), Methods.insert)
     drawn = random.Random(1)
     assets = [{f"a{n}": {"href": f"https://example.org/{drawn.random()}"} for n in range(9000)} for _ in range(12)]

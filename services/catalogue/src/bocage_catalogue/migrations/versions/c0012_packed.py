@@ -30,18 +30,21 @@ def upgrade() -> None:
 
 
 def _pack(connection: Any) -> None:
-    """What is finished already."""
+    """What is finished already, while others write."""
     packers: dict[str, packing.Packer] = {}
     with connection.cursor("finished") as rows, connection.cursor() as writer:
-        rows.execute("select collection, id, body, hrefs from catalogue.finished_item where body is not null")
+        rows.execute("select collection, id, revision, body, hrefs from catalogue.finished_item where body is not null")
         while some := rows.fetchmany(_BATCH):
             made = []
-            for collection, name, text, hrefs in some:
+            for collection, name, seen, text, hrefs in some:
                 packer = packers.setdefault(collection, packing.Packer(collection, ()))
                 body = packer.packed(bytes(text), hrefs)
-                made.append((body, None if packing.is_packed(body) else hrefs, name, collection))
+                made.append((body, None if packing.is_packed(body) else hrefs, name, collection, seen))
+            # What somebody wrote meanwhile has no text yet, or another one.
             writer.executemany(
-                "update catalogue.finished_item set body = %s, hrefs = %s where id = %s and collection = %s", made
+                "update catalogue.finished_item set body = %s, hrefs = %s"
+                " where id = %s and collection = %s and revision = %s and body is not null",
+                made,
             )
         writer.executemany(
             "insert into catalogue.dictionary (digest, collection, text) values (%s, %s, %s)",
