@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +32,28 @@ def upgrade() -> None:
 
 
 def _pack(connection: Any) -> None:
-    """What is finished already, while others write."""
-    packers: dict[str, packing.Packer] = {}
+    """What is finished already, while others write; in the order of the table's pages."""
     with connection.cursor("finished") as rows, connection.cursor() as writer:
-        rows.execute("select collection, id, revision, body, hrefs from catalogue.finished_item where body is not null")
-        while some := rows.fetchmany(_BATCH):
-            made = []
-            for collection, name, seen, text, hrefs in some:
-                packer = packers.setdefault(collection, packing.Packer(collection, ()))
-                body = packer.packed(bytes(text), hrefs)
-                made.append((body, None if packing.is_packed(body) else hrefs, name, collection, seen))
-            # What somebody wrote meanwhile has no text yet, or another one.
-            writer.executemany(
-                "update catalogue.finished_item set body = %s, hrefs = %s"
-                " where id = %s and collection = %s and revision = %s and body is not null",
-                made,
-            )
-        writer.executemany(
-            "insert into catalogue.dictionary (digest, collection, text) values (%s, %s, %s)",
-            [(packing.digest(name, text), name, text) for name, packer in packers.items() for text in packer.made],
+        rows.itersize = _BATCH
+        rows.execute(
+            "select collection, id, revision, body, hrefs from catalogue.finished_item where octet_length(body) <= %s"
+            " order by collection, datetime desc, id desc",
+            [packing.LONGEST],
         )
+        for collection, items in groupby(rows, itemgetter(0)):
+            packer = packing.Packer(collection, ())
+            while some := list(islice(items, _BATCH)):
+                made = []
+                for _, name, seen, text, hrefs in some:
+                    body = packer.packed(bytes(text), hrefs)
+                    made.append((body, None if packing.is_packed(body) else hrefs, name, collection, seen))
+                # What somebody wrote meanwhile has no text yet, or another one.
+                writer.executemany(
+                    "update catalogue.finished_item set body = %s, hrefs = %s"
+                    " where id = %s and collection = %s and revision = %s and body is not null",
+                    made,
+                )
+            writer.executemany(
+                "insert into catalogue.dictionary (digest, collection, text) values (%s, %s, %s)",
+                [(packing.digest(collection, text), collection, text) for text in packer.made],
+            )
