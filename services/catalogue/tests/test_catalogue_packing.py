@@ -186,16 +186,22 @@ def test_two_that_finish_at_once_make_dictionaries_side_by_side(
     assert now == texts
 
 
-def test_an_item_that_is_rewritten_while_its_text_is_packed_by_the_migration(
-    admin: psycopg.Connection[Any], loader: Loader, database: Any
-) -> None:
-    """Loaders go on meanwhile: what they write waits to be laid out anew, and is not given its former text."""
+def as_before(admin: psycopg.Connection[Any], database: Any) -> Config:
+    """Our schema as it was before texts were packed, and how to go on."""
     admin.execute("drop schema catalogue cascade")
     admin.execute("create schema catalogue authorization bocage_catalogue")
     config = Config()
     config.set_main_option("script_location", "bocage_catalogue:migrations")
     config.attributes |= {"url": sqlalchemy_url(database.url("catalogue")), "schema": "catalogue"}
     command.upgrade(config, "c0011")
+    return config
+
+
+def test_an_item_that_is_rewritten_while_its_text_is_packed_by_the_migration(
+    admin: psycopg.Connection[Any], loader: Loader, database: Any
+) -> None:
+    """Loaders go on meanwhile: what they write waits to be laid out anew, and is not given its former text."""
+    config = as_before(admin, database)
     loader.load_collections(iter([collection("scenes")]), Methods.insert)
     load(loader, [item(f"i{n}", properties={"version": "first"}) for n in range(3)], Methods.insert)
     admin.execute("select catalogue.finish_more(100)")
@@ -214,3 +220,24 @@ def test_an_item_that_is_rewritten_while_its_text_is_packed_by_the_migration(
     assert waiting == [{"id": "i1"}]
     unfinished = admin.execute("select id from catalogue.finished_item where body is null").fetchall()
     assert unfinished == waiting
+
+
+def test_a_migration_that_ends_before_its_end_is_taken_up_again(
+    admin: psycopg.Connection[Any], loader: Loader, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is vacuumed outside of any transaction, when all else is done and not yet noted as done."""
+    config = as_before(admin, database)
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    load(loader, [item(f"i{n}") for n in range(3)], Methods.insert)
+    admin.execute("select catalogue.finish_more(2)")
+
+    def killed(statement: str) -> None:
+        raise OSError(statement)
+
+    monkeypatch.setattr("alembic.op.execute", killed)
+    with pytest.raises(OSError, match="vacuum"):
+        command.upgrade(config, "c0012")
+    monkeypatch.undo()
+    command.upgrade(config, "head")
+    assert admin.execute("select count(*) as n from catalogue.waiting").fetchone() == {"n": 1}
+    assert admin.execute("select catalogue.finish_more(9) as n").fetchone() == {"n": 1}

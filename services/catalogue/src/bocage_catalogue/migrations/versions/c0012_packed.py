@@ -22,10 +22,12 @@ _BATCH = 1000
 def upgrade() -> None:
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    connection.execute((_SQL / "0012_dictionaries.sql").read_text())
-    _pack(connection)
-    # The table is written anew by this: what was packed leaves nothing behind.
-    connection.execute((_SQL / "0012_packed.sql").read_text())
+    # What follows is committed before the vacuum, and noted as done only after it: who ended there comes here again.
+    if connection.execute("select to_regclass('catalogue.waiting')").fetchone() == (None,):
+        connection.execute((_SQL / "0012_dictionaries.sql").read_text())
+        _pack(connection)
+        # The table is written anew by this: what was packed leaves nothing behind.
+        connection.execute((_SQL / "0012_packed.sql").read_text())
     # Then it is not known which of its pages all may see: indexes alone would answer nothing.
     with op.get_context().autocommit_block():
         op.execute("vacuum (analyze) catalogue.finished_item")
