@@ -173,10 +173,7 @@ async def known_items(connection: Connection, batch: Batch) -> dict[str, Documen
     holder, names = str(batch.collection["id"]), batch.names()
     if batch.upsert:
         return {name: document for name, (document, _) in (await storing.locked(connection, holder, names)).items()}
-    found = await connection.fetch(
-        "select id from catalogue.finished_item where collection = $1 and id = any($2)", holder, names
-    )
-    return {row["id"]: {} for row in found}
+    return {row["id"]: {} for row in await connection.fetch("select catalogue.held($1, $2) as id", holder, names)}
 
 
 async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
@@ -193,5 +190,5 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
         return
     if replaced:
         await connection.execute(f"delete from {holder.table} where id = any($1)", replaced)  # noqa: S608 - a name of pgSTAC's
-    await storing.copy_in(connection, holder, rows)
+    await storing.insert(connection, holder, rows)
     await storing.check_single(connection, holder, [row.id for row in rows])

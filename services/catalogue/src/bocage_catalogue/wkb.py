@@ -1,4 +1,4 @@
-"""GeoJSON geometries as PostGIS takes them: extended well-known binary, in hexadecimal digits."""
+"""GeoJSON geometries as PostGIS takes them: extended well-known binary."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def positions(geometry: Geometry) -> Iterator[list[float]]:
             yield node
 
 
-def hexewkb(geometry: Geometry) -> str:
+def ewkb(geometry: Geometry) -> bytes:
     """A valid geometry of longitudes and latitudes. It has heights when all its positions do. Raises NotClosed."""
     dimensions = 3 if all(len(position) > 2 for position in positions(geometry)) else 2
-    return b"".join(_pieces(geometry, dimensions, outermost=True)).hex()
+    return b"".join(_pieces(geometry, dimensions, outermost=True))
 
 
 def _pieces(geometry: Geometry, dimensions: int, *, outermost: bool = False) -> Iterator[bytes]:

@@ -186,7 +186,7 @@ class Writer:
             ):
                 raise bulk.exists(collection_id, name)
             await tombstones.check_free(connection, collection_id, name)
-            await storing.copy_in(connection, holder, [storing.as_stored(holder, made)])
+            await storing.insert(connection, holder, [storing.as_stored(holder, made)])
             await storing.check_single(connection, holder, [name])
             return await _item_answer(connection, request, collection, name, 201, Location=own)
 

@@ -1,0 +1,84 @@
+-- Items that come together are entered together: to begin a statement for each takes longer than what it does, since
+-- what makes columns of others, and what ten indexes are made of, is prepared anew each time.
+
+-- Whoever writes, whichever way, but for the function below: what that inserts, it enters itself.
+create or replace trigger keep_finished after insert or update or delete on pgstac.items
+for each row when (current_setting('bocage.entered', true) is distinct from 'together')
+execute function keep_finished();
+
+-- Inserts items into a table of pgSTAC's, and enters them, by one statement: there is none without the other. The
+-- setting does not outlast it; if it fails, what it is undone with undoes the setting too.
+create function put(
+    holder regclass, in_collection text, ids text[], starts text[], ends text[], shapes bytea[], contents bytea[]
+) returns void
+language plpgsql as $$
+begin
+    perform set_config('bocage.entered', 'together', true);
+    execute format($put$
+        with stored as (
+            insert into %s (id, collection, datetime, end_datetime, geometry, content)
+            select n.id, $1, n.start::timestamptz, n.stop::timestamptz, n.shape::public.geometry,
+                convert_from(n.content, 'UTF8')::jsonb
+            from unnest($2, $3, $4, $5, $6) n (id, start, stop, shape, content)
+            returning id, geometry, collection, datetime, end_datetime, content, private
+        )
+        insert into catalogue.finished_item (
+            revision, collection, id, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
+            licences
+        )
+        select nextval('catalogue.revision'), e.collection, e.id, e.datetime, e.end_datetime, e.geometry, e.audience,
+            left(e.owner, 200), left(e.organisation, 200), e.shared, e.content, e.licences
+        from stored s
+        cross join lateral catalogue.entered(
+            row(s.id, s.geometry, s.collection, s.datetime, s.end_datetime, s.content, s.private)::pgstac.items
+        ) e
+        on conflict (id, collection) do update set
+            revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
+            geometry = excluded.geometry, audience = excluded.audience, owner = excluded.owner,
+            organisation = excluded.organisation, shared = excluded.shared, content = excluded.content,
+            licences = excluded.licences, hrefs = null, laid_out = null, body = null
+    $put$, holder) using in_collection, ids, starts, ends, shapes, contents;
+    perform set_config('bocage.entered', '', true);
+end
+$$;
+
+-- Those of the items that are there. The plan is made for each question: one that was made when the table was empty, as
+-- each is before the first load, reads through all of it for each item.
+create function held(in_collection text, ids text[]) returns setof text
+language plpgsql stable set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+begin
+    return query
+    select n.id from unnest(ids) n (id)
+    where exists (select from catalogue.finished_item f where f.id = n.id and f.collection = in_collection);
+end
+$$;
+
+-- Items that are new, by the statement that entered them.
+create function note_new_items() returns trigger
+language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
+begin
+    with noted as (
+        -- Each is looked up for itself: the queue may be long, and what is new seldom stands in it.
+        delete from written w where w.serial = any(array(
+            select o.serial from made m cross join lateral (
+                select w.serial from written w
+                where w.collection = m.collection and w.id = m.id and w.xid = pg_current_xact_id() offset 0
+            ) o
+        ))
+        returning w.collection, w.id, w.was
+    )
+    insert into written (collection, id, revision, was, became)
+    select m.collection, m.id, m.revision, n.was,
+        row(month_of(m.datetime), m.audience, m.owner, m.organisation, m.shared)::whose
+    from made m left join noted n using (collection, id)
+    order by m.revision;
+    return null;
+end
+$$;
+revoke all on function note_new_items from public;
+
+drop trigger note_item on finished_item;
+create trigger note_item after delete on finished_item
+for each row execute function note_item();
+create trigger note_new_items after insert on finished_item
+referencing new table as made for each statement execute function note_new_items();
