@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,6 +67,9 @@ class Batch:
     features: Sequence[Any]
     upsert: bool
     nulls: bool
+    turn: asyncio.Lock
+    """Held while items are accepted. Python works for one batch at a time anyway: taking turns, they do not drive each
+    other out of the processor's caches, and the database has one to write while the next is accepted."""
     results: list[Document] = field(default_factory=list)
     withdrawn: set[str] = field(default_factory=set)
     """Ids that are not used again."""
@@ -183,7 +187,8 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
         raise Problem(404, "not-found", "The collection does not exist, or you may not see it.")
     known = await known_items(connection, batch)
     batch.withdrawn = await tombstones.taken(connection, holder.name, batch.names())
-    rows, replaced = await run_in_threadpool(batch.accept, holder, known)
+    async with batch.turn:
+        rows, replaced = await run_in_threadpool(batch.accept, holder, known)
     if mode is Mode.ALL and batch.refused():
         raise batch.problem()
     if not rows:

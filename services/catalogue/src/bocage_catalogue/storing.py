@@ -115,13 +115,26 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
     return StoredItem(item["id"], holder.name, start, end, shape, text)
 
 
-def _apart(value: Any, base: Any) -> Any:
+def _apart(value: Document, base: Document) -> Document:
     """`value` with copies of what `dehydrate` changes in place: the item is stored again when a transaction is lost."""
-    if isinstance(value, dict) and isinstance(base, dict):
-        return {name: _apart(inner, base[name]) if name in base else inner for name, inner in value.items()}
-    if isinstance(value, list) and isinstance(base, list):
-        return [_apart(inner, common) for inner, common in zip(value, base, strict=False)] + value[len(base) :]
-    return value
+    made = value.copy()
+    for name, common in base.items():
+        inner = made.get(name)
+        if type(inner) is dict and type(common) is dict:
+            made[name] = _apart(inner, common)
+        elif type(inner) is list and type(common) is list:
+            made[name] = _elements_apart(inner, common)
+    return made
+
+
+def _elements_apart(value: list[Any], base: list[Any]) -> list[Any]:
+    made = value.copy()
+    for place, (inner, common) in enumerate(zip(value, base, strict=False)):
+        if type(inner) is dict and type(common) is dict:
+            made[place] = _apart(inner, common)
+        elif type(inner) is list and type(common) is list:
+            made[place] = _elements_apart(inner, common)
+    return made
 
 
 def _moment(text: str) -> datetime:

@@ -42,6 +42,15 @@ begin
 end
 $$;
 
+-- What pgSTAC keeps of an item takes longest to be compressed.
+do $$
+begin
+    alter function put set default_toast_compression = 'lz4';
+exception when invalid_parameter_value then
+    null;  -- a server built without lz4 compresses by its own means
+end
+$$;
+
 -- Those of the items that are there. The plan is made for each question: one that was made when the table was empty, as
 -- each is before the first load, reads through all of it for each item.
 create function held(in_collection text, ids text[]) returns setof text
