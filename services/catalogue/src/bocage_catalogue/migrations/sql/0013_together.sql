@@ -1,6 +1,64 @@
 -- Items that come together are entered together: to begin a statement for each takes longer than what it does, since
 -- what makes columns of others, and what ten indexes are made of, is prepared anew each time.
 
+-- What of an item is searched and sorted by stands in a row of its own. What that takes from the item, part by part:
+create function searched(content jsonb) returns jsonb
+language sql immutable parallel safe
+return content - '{assets,links,pgstac:base_item}'::text[];
+
+create function audience_of(properties jsonb) returns text
+language sql immutable parallel safe
+return case
+    when coalesce(properties ->> 'bocage:audience', 'public') = 'public' then 'public'
+    when properties ->> 'bocage:audience' = 'organisation' then 'organisation'
+    else 'owner'  -- an audience that nobody has heard of shows an item to no more
+end;
+
+create function owner_of(properties jsonb) returns text
+language sql immutable parallel safe
+return left(properties ->> 'bocage:owner', 200);
+
+create function organisation_of(properties jsonb) returns text
+language sql immutable parallel safe
+return left(properties ->> 'bocage:organisation', 200);
+
+create function shared_of(properties jsonb) returns text[]
+language sql immutable parallel safe
+return case when properties ? 'bocage:shared_with'
+    then pgstac.to_text_array(nullif(properties -> 'bocage:shared_with', 'null')) end;
+
+create function licences_of(properties jsonb) returns text
+language sql stable parallel safe
+return case when properties ?| '{bocage:licences,license}'::text[] then (
+    case when coalesce(properties -> 'bocage:licences', 'null') <> 'null'
+        then jsonb_build_object('bocage:licences', properties -> 'bocage:licences') else '{}' end
+    || case when coalesce(properties -> 'license', 'null') <> 'null'
+        then jsonb_build_object('license', properties -> 'license') else '{}' end
+)::text else '{}' end;
+
+create or replace function entered(item pgstac.items) returns finished_item
+language plpgsql stable as $$
+declare
+    content constant jsonb := catalogue.searched(item.content);
+    properties constant jsonb := coalesce(content -> 'properties', '{}');
+    made catalogue.finished_item;
+begin
+    made.collection := item.collection;
+    made.id := item.id;
+    made.datetime := item.datetime;
+    made.end_datetime := item.end_datetime;
+    made.geometry := item.geometry;
+    made.content := content;
+    made.audience := catalogue.audience_of(properties);
+    made.owner := catalogue.owner_of(properties);
+    made.organisation := catalogue.organisation_of(properties);
+    made.shared := catalogue.shared_of(properties);
+    made.licences := catalogue.licences_of(properties);
+    return made;
+end
+$$;
+
+
 -- Whoever writes, whichever way, but for the function below: what that inserts, it enters itself.
 create or replace trigger keep_finished after insert or update or delete on pgstac.items
 for each row when (current_setting('bocage.entered', true) is distinct from 'together')
@@ -20,18 +78,20 @@ begin
             select n.id, $1, n.start::timestamptz, n.stop::timestamptz, n.shape::public.geometry,
                 convert_from(n.content, 'UTF8')::jsonb
             from unnest($2, $3, $4, $5, $6) n (id, start, stop, shape, content)
-            returning id, geometry, collection, datetime, end_datetime, content, private
+            returning id, collection, datetime, end_datetime, geometry, content
         )
         insert into catalogue.finished_item (
             revision, collection, id, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
             licences
         )
-        select nextval('catalogue.revision'), e.collection, e.id, e.datetime, e.end_datetime, e.geometry, e.audience,
-            left(e.owner, 200), left(e.organisation, 200), e.shared, e.content, e.licences
+        select nextval('catalogue.revision'), s.collection, s.id, s.datetime, s.end_datetime, s.geometry,
+            catalogue.audience_of(p.properties), catalogue.owner_of(p.properties),
+            catalogue.organisation_of(p.properties), catalogue.shared_of(p.properties), c.content,
+            catalogue.licences_of(p.properties)
         from stored s
-        cross join lateral catalogue.entered(
-            row(s.id, s.geometry, s.collection, s.datetime, s.end_datetime, s.content, s.private)::pgstac.items
-        ) e
+        -- Each is worked out once.
+        cross join lateral (select catalogue.searched(s.content) as content offset 0) c
+        cross join lateral (select coalesce(c.content -> 'properties', '{}') as properties offset 0) p
         on conflict (id, collection) do update set
             revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
             geometry = excluded.geometry, audience = excluded.audience, owner = excluded.owner,
