@@ -350,7 +350,9 @@ def test_what_is_put_together_is_entered_as_one_by_one(
     check()
 
 
-CHANGED = "select collection, id, was::text, became::text, swept from catalogue.written where id is not null order by id"
+CHANGED = (
+    "select collection, id, was::text, became::text, swept from catalogue.written where id is not null order by id"
+)
 
 
 def test_what_is_changed_and_put_in_one_transaction_is_one_change(
