@@ -33,6 +33,14 @@ select i.id, catalogue.stored_document(i) as document, f.revision
 from pgstac.items i join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
 where i.collection = $1 and i.id = any($2)
 """
+_INSERT = """
+insert into {} (collection, id, datetime, end_datetime, geometry, content)
+select $1, n.id, n.start::timestamptz, n.stop::timestamptz, n.shape::geometry, convert_from(n.content, 'UTF8')::jsonb
+from unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[]) n (id, start, stop, shape, content)
+"""
+_PUT = "select catalogue.put($1::text::regclass, $2, $3, $4, $5, $6, $7)"
+# So many at once are worth the planning of a statement for all; each of fewer is entered by its trigger.
+_MANY = 10
 _NO_TEXT = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -149,13 +157,18 @@ async def insert(connection: Connection, holder: Holder, items: Sequence[StoredI
 
     All writers insert in that order, so that two of them wait for each other one way only.
     """
+    columns = (
+        [item.id for item in items],
+        [item.datetime for item in items],
+        [item.end_datetime for item in items],
+        [item.geometry for item in items],
+        [item.content for item in items],
+    )
     try:
-        await connection.execute(
-            "select catalogue.put($1::text::regclass, $2, $3, $4, $5, $6, $7)",
-            *(holder.table, holder.name, [item.id for item in items]),
-            *([item.datetime for item in items], [item.end_datetime for item in items]),
-            *([item.geometry for item in items], [item.content for item in items]),
-        )
+        if len(items) < _MANY:
+            await connection.execute(_INSERT.format(holder.table), holder.name, *columns)
+        else:
+            await connection.execute(_PUT, holder.table, holder.name, *columns)
     except (asyncpg.CheckViolationError, asyncpg.UndefinedTableError) as error:
         raise NoRoom(items) from error
     except asyncpg.UniqueViolationError as error:
