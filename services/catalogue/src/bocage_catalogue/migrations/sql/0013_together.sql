@@ -192,10 +192,11 @@ exception when invalid_parameter_value then
 end
 $$;
 
--- Those of the items that are there. The plan is made for each question: one that was made when the table was empty, as
--- each is before the first load, reads through all of it for each item.
+-- Those of the items that are there, each looked up by its key. A plan that was made when the table was empty, or that
+-- is made before anybody counted what was loaded since, reads through all of the collection.
 create function held(in_collection text, ids text[]) returns setof text
-language plpgsql stable set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+language plpgsql stable set plan_cache_mode = force_custom_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
     return query
     select n.id from unnest(ids) n (id)
