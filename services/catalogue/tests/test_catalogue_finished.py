@@ -412,7 +412,9 @@ def test_known_items_are_looked_up_and_not_sought(
     admin: psycopg.Connection[Any], database: Any, loader: Loader
 ) -> None:
     """Also in a session that asked first when there was nothing, and among many more than anybody has counted."""
-    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    loader.load_collections(iter([collection("scenes"), collection("others")]), Methods.insert)
+    load(loader, [item(f"i{n}", holder="others") for n in range(3000)], Methods.insert)
+    admin.execute("analyze catalogue.finished_item")
     names = [f"i{n}" for n in range(200)]
     scans = "select indexrelname, idx_scan from pg_stat_user_indexes where relname = 'finished_item'"
     with psycopg.connect(database.url("catalogue"), autocommit=True) as other:

@@ -28,9 +28,10 @@ select c.id, c.content ->> 'bocage:deposit' as deposit, c.key, c.partition_trunc
 from pgstac.collections c cross join lateral pgstac.current_base_item(c.id) b where c.id = $1
 """
 _LOCK = "select id from pgstac.items where collection = $1 and id = any($2) order by id for update"
+# By the id, whatever the planner takes a collection for that it has not counted yet.
 _READ = """
 select i.id, catalogue.stored_document(i) as document, f.revision
-from pgstac.items i join catalogue.finished_item f on f.collection = i.collection and f.id = i.id
+from pgstac.items i join catalogue.finished_item f on f.collection || '' = i.collection and f.id = i.id
 where i.collection = $1 and i.id = any($2)
 """
 _INSERT = """
