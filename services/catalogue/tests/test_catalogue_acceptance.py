@@ -81,7 +81,6 @@ def test_items_are_accepted_or_refused(tmp_path_factory: pytest.TempPathFactory,
     except Problem as problem:
         assert problem.status in (400, 403), problem
         return
-    assert row.line().count(b"\t") == 5 and row.line().count(b"\n") == 1
     assert orjson.loads(row.content)["pgstac:base_item"] == 3
 
 
@@ -189,7 +188,7 @@ def geometries(positions: st.SearchStrategy[list[float]]) -> st.SearchStrategy[d
 
 @given(geometries(POSITIONS) | geometries(HIGH))
 def test_geometries_are_read_back(geometry: dict[str, Any]) -> None:
-    read = shapely.from_wkb(wkb.hexewkb(geometry))
+    read = shapely.from_wkb(wkb.ewkb(geometry))
     assert shapely.get_srid(read) == 4326
     expected = shapely.geometry.shape(geometry)
     assert read.has_z == expected.has_z
@@ -198,7 +197,7 @@ def test_geometries_are_read_back(geometry: dict[str, Any]) -> None:
 
 def test_rings_that_are_open_are_refused() -> None:
     with pytest.raises(wkb.NotClosed):
-        wkb.hexewkb({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]})
+        wkb.ewkb({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1]]]})
 
 
 def test_postgis_reads_them_as_its_own(admin: psycopg.Connection[Any]) -> None:
@@ -209,7 +208,7 @@ def test_postgis_reads_them_as_its_own(admin: psycopg.Connection[Any]) -> None:
     ):
         same = admin.execute(
             "select st_geomfromgeojson(%s) = %s::geometry as same",
-            [orjson.dumps(geometry).decode(), wkb.hexewkb(geometry)],
+            [orjson.dumps(geometry).decode(), wkb.ewkb(geometry)],
         ).fetchone()
         assert same == {"same": True}
 

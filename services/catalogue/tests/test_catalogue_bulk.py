@@ -162,7 +162,8 @@ def test_beside_the_loader_and_killed_halfway(
             while not stop.wait(0.15):
                 killer.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where application_name = 'bocage_catalogue' and state <> 'idle' and query ilike '%copy%' limit 1"
+                    " where application_name = 'bocage_catalogue' and state <> 'idle' and query like '%catalogue.put%'"
+                    " limit 1"
                 )
 
     def send(sender: int) -> list[str]:

@@ -30,9 +30,10 @@ from conftest import BASE, Catalogue, serve
 # Rows as the triggers and the worker leave them, without the time that these take; no two texts are alike.
 FILL = """
 insert into catalogue.finished_item (collection, id, revision, datetime, end_datetime, geometry, audience, content,
-    licences, laid_out, body)
+    licences, outline, outlined, lent, west, south, east, north, laid_out, body)
 select 'many', 'i' || n, nextval('catalogue.revision'), moment, moment, public.st_point(n %% 180, n %% 90, 4326),
-    'public', jsonb_build_object('properties', jsonb_build_object('n', n)), '{}', false,
+    'public', jsonb_build_object('properties', jsonb_build_object('n', n)), '{}',
+    public.st_point(n %% 180, n %% 90, 4326), false, false, n %% 180, n %% 90, n %% 180, n %% 90, false,
     convert_to(jsonb_build_object(
         'type', 'Feature', 'stac_version', '1.1.0', 'stac_extensions', '[]'::jsonb, 'id', 'i' || n,
         'collection', 'many', 'geometry', jsonb_build_object('type', 'Point', 'coordinates',

@@ -67,6 +67,16 @@ def test_what_was_there_is_found_counted_and_told(
             assert "own:secret" not in told
             kinds = [entry["type"] for entry in client.get("/stac/changes?limit=1000").json()["changes"]]
             assert kinds == ["created"] * 21
+            # A partition from before has the triggers of now: what is put together is entered once.
+            with psycopg.connect(cluster.url(name), autocommit=True) as connection:
+                drawn = "select last_value from catalogue.revision"
+                before = connection.execute(drawn).fetchone()
+                features = [catalogue.item(f"together{n}") for n in range(12)]
+                sent = {"type": "FeatureCollection", "features": features}
+                answer = catalogue.service.post("/stac/collections/scenes/items", json=sent)
+                assert answer.status_code == 201, answer.text
+                after = connection.execute(drawn).fetchone()
+            assert before is not None and after == (before[0] + 12,)
     finally:
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute(f"drop database if exists {name} with (force)")

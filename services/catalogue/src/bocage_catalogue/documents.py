@@ -79,11 +79,11 @@ def check_shape(document: Any, what: str) -> None:
         if not isinstance(member, kind):
             raise bad(f"{name} must be {'a list' if kind is list else 'an object'}.")
         among: Any = member.values() if isinstance(member, dict) else member
-        if inner is not None and not all(isinstance(part, inner) for part in among):
+        if inner is not None and not set(map(type, among)) <= {inner}:
             raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
         for member in ("auth:schemes", "storage:schemes"):
-            if not isinstance(holder.get(member) or {}, dict):
+            if member in holder and not isinstance(holder[member] or {}, dict):
                 raise bad(f"{member} must be an object.")
         if (fault := language.fault(holder)) is not None:
             raise bad(fault)
@@ -120,11 +120,11 @@ def check_collection(document: Document, name: str | None) -> str:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _check_geometry(geometry: Any) -> None:
-    positions = list(wkb.positions(geometry)) if isinstance(geometry, dict) else []
+    positions = wkb.positions(geometry) if isinstance(geometry, dict) else []
     if not positions:
         raise bad("The item needs a geometry with at least one position.")
     for position in positions:
@@ -151,7 +151,7 @@ def undress(document: Document) -> Document:
     holder = made
     if made.get("type") == "Feature":
         holder = made["properties"] = dict(made.get("properties") or {})
-    epsg = without_epsg(holder) if holder is not made else False
+    epsg = holder is not made and "proj:epsg" in holder and without_epsg(holder)
     holder.pop(TERMS_FIELD, None)
     if language.native(holder):
         _undeclare(made, language.EXTENSION)
@@ -159,7 +159,9 @@ def undress(document: Document) -> Document:
         ("auth:schemes", SCHEME_NAME, AUTHENTICATION),
         ("storage:schemes", STORAGE_NAME, STORAGE),
     ):
-        schemes = dict(holder.get(member) or {})
+        if member not in holder:
+            continue
+        schemes = dict(holder[member] or {})
         if schemes.pop(own, None) is not None:
             if schemes:
                 holder[member] = schemes
@@ -172,7 +174,7 @@ def undress(document: Document) -> Document:
         for name, asset in assets.items():
             bare = dict(asset) if isinstance(asset, dict) else asset
             if isinstance(bare, dict):
-                epsg |= without_epsg(bare)
+                epsg |= "proj:epsg" in bare and without_epsg(bare)
                 for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
                     refs = bare.get(member)
                     if isinstance(refs, list) and own in refs:

@@ -36,9 +36,11 @@ _LONGEST_VALUE = 60
 def check_item(item: Document) -> None:
     """Raises Problem 400, with each field that is at fault and why."""
     # Null means absent where items are kept; the core schema wants the time's to be seen.
-    whole = {name: value for name, value in item.items() if name != "collection"}
-    if isinstance(item.get("properties"), dict):
-        whole["properties"] = {"datetime": None, **item["properties"]}
+    whole = item.copy()
+    whole.pop("collection", None)
+    properties = item.get("properties")
+    if isinstance(properties, dict) and "datetime" not in properties:
+        whole["properties"] = {"datetime": None, **properties}
     _check("item", whole)
 
 
@@ -49,8 +51,7 @@ def check_collection(collection: Document) -> None:
 
 def _check(kind: str, document: Document) -> None:
     declared = document.get("stac_extensions")
-    uris = [uri for uri in declared if isinstance(uri, str)] if isinstance(declared, list) else []
-    known = tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
+    known = _all_known(tuple(uri for uri in declared if isinstance(uri, str)) if isinstance(declared, list) else ())
     if _together(kind, known).is_valid(document):
         return
     # Something is wrong: each says what, in its own words.
@@ -96,6 +97,12 @@ def _known(uri: str) -> tuple[str, str] | None:
     """The name and version of a declared extension, if it is known."""
     named = _EXTENSION.fullmatch(uri)
     return (named[1], named[2]) if named is not None and is_known(named[1], named[2]) else None
+
+
+@lru_cache(256)
+def _all_known(uris: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Those of the declared extensions that are known, each once."""
+    return tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
 
 
 @lru_cache(256)

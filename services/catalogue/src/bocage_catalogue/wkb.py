@@ -1,4 +1,4 @@
-"""GeoJSON geometries as PostGIS takes them: extended well-known binary, in hexadecimal digits."""
+"""GeoJSON geometries as PostGIS takes them: extended well-known binary."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _CODES = {
     "MultiPolygon": 6,
     "GeometryCollection": 7,
 }
+# How deep the positions of a geometry lie in its coordinates.
+_DEPTHS = {"Point": 0, "LineString": 1, "Polygon": 2, "MultiPoint": 1, "MultiLineString": 2, "MultiPolygon": 3}
 _PARTS = {4: "Point", 5: "LineString", 6: "Polygon"}
 _HEIGHT, _REFERENCED, _WGS84 = 0x80000000, 0x20000000, 4326
 
@@ -26,25 +28,20 @@ class NotClosed(ValueError):
     """A ring of a polygon does not end where it begins."""
 
 
-def positions(geometry: Geometry) -> Iterator[list[float]]:
+def positions(geometry: Geometry) -> list[list[float]]:
     """All positions of a geometry."""
     if geometry["type"] == "GeometryCollection":
-        for inner in geometry["geometries"]:
-            yield from positions(inner)
-        return
-    waiting = [geometry["coordinates"]]
-    while waiting:
-        node = waiting.pop()
-        if node and isinstance(node[0], list):
-            waiting.extend(node)
-        elif node:
-            yield node
+        return [position for inner in geometry["geometries"] for position in positions(inner)]
+    level: list[Any] = [geometry["coordinates"]]
+    for _ in range(_DEPTHS[geometry["type"]]):
+        level = list(chain.from_iterable(level))
+    return level
 
 
-def hexewkb(geometry: Geometry) -> str:
+def ewkb(geometry: Geometry) -> bytes:
     """A valid geometry of longitudes and latitudes. It has heights when all its positions do. Raises NotClosed."""
-    dimensions = 3 if all(len(position) > 2 for position in positions(geometry)) else 2
-    return b"".join(_pieces(geometry, dimensions, outermost=True)).hex()
+    dimensions = 3 if min(map(len, positions(geometry)), default=3) > 2 else 2
+    return b"".join(_pieces(geometry, dimensions, outermost=True))
 
 
 def _pieces(geometry: Geometry, dimensions: int, *, outermost: bool = False) -> Iterator[bytes]:
@@ -82,5 +79,5 @@ def _counted(line: list[list[float]], dimensions: int) -> bytes:
 
 
 def _packed(line: list[list[float]], dimensions: int) -> bytes:
-    values = list(chain.from_iterable(position[:dimensions] for position in line))
+    values = [value for position in line for value in position[:dimensions]]
     return struct.pack(f"<{len(values)}d", *values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Annotated, Any
@@ -154,6 +155,7 @@ class Writer:
 
     def __init__(self, store: LocalStore) -> None:
         self.store = store
+        self._turn = asyncio.Lock()
 
     async def create_items(
         self,
@@ -171,7 +173,7 @@ class Writer:
         acceptance = Acceptance(identity, self.store)
         if bulk.is_several(body.document):
             features = bulk.features_of(body.document)
-            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, body.nulls)
+            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, body.nulls, self._turn)
             await bulk.load(database, batch, mode)
             told = batch.document()
             return answer(told, status=207 if mode is Mode.PARTIAL else 201 if told["created"] else 200)
@@ -186,7 +188,7 @@ class Writer:
             ):
                 raise bulk.exists(collection_id, name)
             await tombstones.check_free(connection, collection_id, name)
-            await storing.copy_in(connection, holder, [storing.as_stored(holder, made)])
+            await storing.insert(connection, holder, [storing.as_stored(holder, made)])
             await storing.check_single(connection, holder, [name])
             return await _item_answer(connection, request, collection, name, 201, Location=own)
 
