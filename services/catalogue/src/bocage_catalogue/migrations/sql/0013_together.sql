@@ -110,9 +110,10 @@ end
 $$;
 
 create or replace function keep_finished() returns trigger
-language plpgsql security definer set search_path = catalogue, pgstac, public as $$
+language plpgsql security definer set search_path = catalogue, pgstac, public set enable_seqscan = off as $$
 declare
     made catalogue.finished_item;
+    before catalogue.whose;
 begin
     if tg_op <> 'INSERT' and (tg_op = 'DELETE' or (old.collection, old.id) <> (new.collection, new.id)) then
         -- The moment tells an item from its successor in another partition.
@@ -123,22 +124,33 @@ begin
         return null;
     end if;
     made := entered(new);
-    insert into finished_item (
-        collection, id, revision, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
-        licences, outline, outlined, lent, cloud_cover, west, south, east, north
-    ) values (
-        made.collection, made.id, nextval('revision'), made.datetime, made.end_datetime, made.geometry, made.audience,
-        made.owner, made.organisation, made.shared, made.content, made.licences, made.outline, made.outlined,
-        made.lent, made.cloud_cover, made.west, made.south, made.east, made.north
-    )
-    on conflict (id, collection) do update set
-        revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
-        geometry = excluded.geometry, audience = excluded.audience, owner = excluded.owner,
-        organisation = excluded.organisation, shared = excluded.shared, content = excluded.content,
-        licences = excluded.licences, outline = excluded.outline, outlined = excluded.outlined, lent = excluded.lent,
-        cloud_cover = excluded.cloud_cover, west = excluded.west, south = excluded.south, east = excluded.east,
-        north = excluded.north, hrefs = null, laid_out = null, body = null;
-    return null;
+    made.revision := nextval('revision');
+    loop
+        insert into finished_item values (made.*) on conflict (id, collection) do nothing;
+        if found then
+            -- What `note_new_items` does of many at once takes longer than this of one.
+            delete from written w
+            where w.collection = made.collection and w.id = made.id and w.xid = pg_current_xact_id()
+            returning (w.was).* into before;
+            insert into written (collection, id, revision, was, became) values (
+                made.collection, made.id, made.revision, case when before.audience is not null then before end,
+                row(month_of(made.datetime), made.audience, made.owner, made.organisation, made.shared)::whose
+            );
+            insert into waiting (collection, id) values (made.collection, made.id);
+            return null;
+        end if;
+        update finished_item f set
+            revision = made.revision, datetime = made.datetime, end_datetime = made.end_datetime,
+            geometry = made.geometry, audience = made.audience, owner = made.owner, organisation = made.organisation,
+            shared = made.shared, content = made.content, licences = made.licences, outline = made.outline,
+            outlined = made.outlined, lent = made.lent, cloud_cover = made.cloud_cover, west = made.west,
+            south = made.south, east = made.east, north = made.north, hrefs = null, laid_out = null, body = null
+        where f.id = made.id and f.collection = made.collection;
+        if found then
+            return null;
+        end if;
+        -- Another writer deleted it in between.
+    end loop;
 end
 $$;
 
@@ -242,7 +254,8 @@ begin
 end
 $$;
 
--- Items that are new, by the statement that entered them: they are told of, and wait to be laid out.
+-- Items that are new, by the statement that entered them: they are told of, and wait to be laid out. Those that a
+-- trigger enters, it tells of itself.
 create function note_new_items() returns trigger
 language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
 begin
@@ -276,4 +289,4 @@ drop trigger note_item on finished_item;
 create trigger note_item after delete on finished_item
 for each row execute function note_item();
 create trigger note_new_items after insert on finished_item
-referencing new table as made for each statement execute function note_new_items();
+referencing new table as made for each statement when (pg_trigger_depth() = 0) execute function note_new_items();
