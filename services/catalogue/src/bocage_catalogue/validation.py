@@ -51,10 +51,11 @@ def check_collection(collection: Document) -> None:
 
 def _check(kind: str, document: Document) -> None:
     declared = document.get("stac_extensions")
-    known = _all_known(tuple(uri for uri in declared if isinstance(uri, str)) if isinstance(declared, list) else ())
-    if _together(kind, known).is_valid(document):
+    uris = tuple([uri for uri in declared if isinstance(uri, str)]) if isinstance(declared, list) else ()
+    if _declared(kind, uris).is_valid(document):
         return
     # Something is wrong: each says what, in its own words.
+    known = _all_known(uris)
     errors = list(_errors(_core(kind), document, None))
     for name, version in known:
         errors += _errors(_extension(kind, name, version), document, name)
@@ -103,6 +104,12 @@ def _known(uri: str) -> tuple[str, str] | None:
 def _all_known(uris: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Those of the declared extensions that are known, each once."""
     return tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
+
+
+@lru_cache(256)
+def _declared(kind: str, uris: tuple[str, ...]) -> Any:
+    """The core and what is declared, as far as it is known."""
+    return _together(kind, _all_known(uris))
 
 
 @lru_cache(256)
