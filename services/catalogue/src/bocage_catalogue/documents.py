@@ -79,7 +79,8 @@ def check_shape(document: Any, what: str) -> None:
             raise bad(f"{name} must be {'a list' if kind is list else 'an object'}.")
         if inner is None:
             continue
-        for one in member.values() if kind is dict else member:
+        among: Any = member.values() if isinstance(member, dict) else member
+        for one in among:
             if type(one) is not inner:
                 raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):

@@ -40,7 +40,7 @@ def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
     """One schema of several known extensions. What names there may be is looked at once in each place, for all of them:
     that is what takes longest."""
     definitions: Schema = {}
-    names: dict[str, tuple[list[str], list[str]]] = {}
+    names: dict[tuple[str, str | None], tuple[list[str], list[str]]] = {}
     for extension, version in extensions:
         named = f"{extension}-{version}"
         own = json.dumps(schema_of(kind, extension, version, closed=False))
@@ -48,11 +48,14 @@ def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
         said = _said(extension, version)
         if "prefix" in said:
             for place in said.get(kind, ()):
-                prefixes, fields = names.setdefault(place, ([], []))
-                prefixes.append(said["prefix"])
-                fields += said["fields"]
+                for inner in dict.fromkeys((None, _bands_at(place, said))):
+                    prefixes, fields = names.setdefault((place, inner), ([], []))
+                    prefixes.append(said["prefix"])
+                    fields += said["fields"]
     clauses = [{"$ref": f"#/definitions/{named}"} for named in definitions]
-    clauses += [_at(place, {"propertyNames": _among(prefixes, fields)}) for place, (prefixes, fields) in names.items()]
+    for (place, inner), (prefixes, fields) in names.items():
+        checked: Schema = {"propertyNames": _among(prefixes, fields)}
+        clauses.append(_at(place, checked if inner is None else _with_bands({}, checked, inner)))
     return {"definitions": definitions, "allOf": clauses or [{}]}
 
 
@@ -73,13 +76,12 @@ def schema_of(kind: str, extension: str, version: str, *, closed: bool = True) -
     if not is_known(extension, version):
         return None
     said = _said(extension, version)
-    fields, prefix, bands = said["fields"], said.get("prefix"), said.get("bands")
-    inner = _checked(fields, prefix, said.get("depends"))
-    checked = inner if closed else {name: part for name, part in inner.items() if name != "propertyNames"}
+    fields, prefix = said["fields"], said.get("prefix")
+    checked = _checked(fields, prefix if closed else None, said.get("depends"))
     clauses: list[Schema] = []
     for place in said.get(kind, ()):
-        banded = bands is not None and place in said.get("bands_in", ("properties", *_OBJECTS))
-        clauses.append(_at(place, _with_bands(checked, inner, str(bands)) if banded else checked))
+        bands = _bands_at(place, said)
+        clauses.append(_at(place, checked if bands is None else _with_bands(checked, checked, bands)))
     if "references" in said:
         pointing = _checked(said["references"], prefix, None)
         inner = {name: part for name, part in pointing.items() if name != "type"}
@@ -91,7 +93,7 @@ def schema_of(kind: str, extension: str, version: str, *, closed: bool = True) -
         clauses.append(_at("summaries", {"properties": values}))
     need = said.get("needs", {}).get(kind)
     if need is not None:
-        clauses.append(_needed(need, fields, said.get("needs_in_bands", bands)))
+        clauses.append(_needed(need, fields, said.get("needs_in_bands", said.get("bands"))))
     clauses += [extra[kind] for extra in said["also"] if kind in extra]
     return {"definitions": said["definitions"], "allOf": clauses or [{}]}
 
@@ -110,6 +112,11 @@ def _among(prefixes: list[str], fields: list[str]) -> Schema:
     """Names that are no fields of the prefixes, or these."""
     pattern = f"^{prefixes[0]}:" if len(prefixes) == 1 else f"^({'|'.join(prefixes)}):"
     return {"if": {"pattern": pattern}, "then": {"enum": fields}}
+
+
+def _bands_at(place: str, said: Schema) -> str | None:
+    """The member with the bands of what stands at a place, if an extension's fields may stand in these too."""
+    return said.get("bands") if place in said.get("bands_in", ("properties", *_OBJECTS)) else None
 
 
 def _with_bands(schema: Schema, inner: Schema, bands: str) -> Schema:

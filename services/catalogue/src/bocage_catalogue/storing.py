@@ -69,7 +69,7 @@ class Holder:
     base_id: int | None
 
     @cached_property
-    def within(self) -> Document:
+    def within(self) -> Any:
         """What of `base` holds objects, which `dehydrate` goes into: it changes them in place."""
         return _containers(self.base)
 
