@@ -1,5 +1,6 @@
 """A schema that is made flat says of anything what it said before."""
 
+# ruff: noqa: E501 - tables are read by line
 from __future__ import annotations
 
 from typing import Any
@@ -57,13 +58,44 @@ def loops(schema: Any, definitions: dict[str, Any]) -> bool:
     return any(reached(one, ()) for one in (schema, *definitions.values()))
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SCHEMAS.filter(lambda x: isinstance(x, dict)), SCHEMAS, SCHEMAS, st.lists(VALUES, min_size=4, max_size=12))
 def test_the_same_verdict(schema: Any, one: Any, two: Any, values: list[Any]) -> None:
     definitions = {"one": one, "two": two}
-    if loops(schema, definitions):
-        return
-    whole = {"allOf": [schema], "definitions": definitions}
+    if not loops(schema, definitions):
+        compare({"allOf": [schema], "definitions": definitions}, values)
+
+
+LEAVES = st.sampled_from(
+    [
+        True,
+        False,
+        {"type": "string"},
+        {"type": "integer"},
+        {"minimum": 1},
+        {"required": ["b"]},
+        {"items": {"type": "null"}},
+    ]
+)
+MAPS = st.dictionaries(NAMES, LEAVES, min_size=1, max_size=2)
+MERGED = {
+    "type": TYPES, "required": st.lists(NAMES, min_size=1, max_size=2, unique=True), "properties": MAPS, "patternProperties": MAPS,
+    "additionalProperties": LEAVES, "items": LEAVES | st.lists(LEAVES, min_size=1, max_size=2), "additionalItems": LEAVES,
+}  # fmt: skip
+PARTS = st.lists(st.sampled_from(sorted(MERGED)), min_size=1, max_size=2, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: MERGED[name] for name in names})
+)
+SHALLOW = st.sampled_from([None, 0, 1, 2, "", "a", [None], ["a"], {"b": 1}])
+HOLDERS = st.dictionaries(NAMES, SHALLOW, max_size=3) | st.lists(SHALLOW, max_size=3) | SHALLOW
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(PARTS, min_size=2, max_size=3), st.lists(HOLDERS, min_size=10, max_size=20))
+def test_parts_that_are_said_together(parts: list[Any], values: list[Any]) -> None:
+    compare({"allOf": parts}, values)
+
+
+def compare(whole: dict[str, Any], values: list[Any]) -> None:
     documents = {"https://example.org/s/other.json": OTHER}
     registry = jsonschema_rs.Registry(list(documents.items()), draft=jsonschema_rs.Draft7)
 

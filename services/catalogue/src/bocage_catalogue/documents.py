@@ -121,10 +121,6 @@ def check_collection(document: Document, name: str | None) -> str:
     return found
 
 
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def _check_geometry(geometry: Any) -> None:
     positions = wkb.positions(geometry) if isinstance(geometry, dict) else []
     if not positions:
@@ -140,7 +136,8 @@ def _check_geometry(geometry: Any) -> None:
 def _check_bbox(bbox: Any) -> None:
     if bbox is None:
         return
-    if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(_number(value) for value in bbox):
+    numbers = isinstance(bbox, list) and len(bbox) in (4, 6) and set(map(type, bbox)) <= {int, float}
+    if not numbers or not all(map(math.isfinite, bbox)):
         raise bad("bbox must hold four or six finite numbers.")
     half = len(bbox) // 2
     if abs(bbox[0]) > 180 or abs(bbox[half]) > 180 or not -90 <= bbox[1] <= bbox[half + 1] <= 90:

@@ -1,7 +1,7 @@
 """One schema that says the same as several, so that each part of an object is walked through once.
 
-A validator goes through an object again for each `$ref` and each member of `allOf`: ten times through every band of every
-asset. Here references are put in their places, and what `allOf` says of the same member is said together.
+A validator goes through an object again for each `$ref` and each member of `allOf`: ten times through every band of
+every asset. Here references are put in their places, and what `allOf` says of the same member is said together.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bocage_kit.problems import Problem
 from bocage_kit.store import (
+    SCHEME,
     BadKey,
     bucket_href,
     collection_prefix,
@@ -128,7 +129,7 @@ class AssetHrefs:
     def _check_internal(self, name: str, href: str) -> None:
         if not self.service:
             raise _refused(name, "internal hrefs are the platform's own; use the item's /assets/ link.")
-        store, key = in_bucket(href) or (None, key_of_href(href))
+        store, key = (None, key_of_href(href)) if href.startswith(SCHEME) else in_bucket(href) or (None, None)
         if key is None:
             raise _refused(name, "its internal href is malformed.")
         if store not in (None, self.store):
