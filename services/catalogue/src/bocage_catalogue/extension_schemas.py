@@ -12,6 +12,11 @@ Schema = dict[str, Any]
 
 # Members of an object by which its fields are reached: each value of an object, or each element of a list.
 _OBJECTS, _LISTS = ("assets", "item_assets"), ("links", "providers")
+_USUAL = (
+    "href", "type", "title", "description", "roles", "bands", "name", "gsd", "nodata", "data_type", "unit",
+    "datetime", "start_datetime", "end_datetime", "created", "updated", "platform", "constellation", "instruments",
+    "mission", "license", "keywords", "statistics", "bits_per_sample", "alternate", "bocage:external",
+)  # fmt: skip
 _PRODUCERS: Schema = {"required": ["roles"], "properties": {"roles": {"contains": {"enum": ["producer", "processor"]}}}}
 
 
@@ -54,7 +59,7 @@ def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
                     fields += said["fields"]
     clauses = [{"$ref": f"#/definitions/{named}"} for named in definitions]
     for (place, inner), (prefixes, fields) in names.items():
-        checked: Schema = {"propertyNames": _among(prefixes, fields)}
+        checked = _names_checked(prefixes, fields)
         clauses.append(_at(place, checked if inner is None else _with_bands({}, checked, inner)))
     return {"definitions": definitions, "allOf": clauses or [{}]}
 
@@ -106,6 +111,25 @@ def _checked(fields: Schema, prefix: str | None, depends: Schema | None) -> Sche
     if depends is not None:
         made["dependencies"] = depends
     return made
+
+
+def _names_checked(prefixes: list[str], fields: list[str]) -> Schema:
+    """That no name is one of the prefixes but no field. To match each name takes long: an object all of whose names are
+    known is not asked for them."""
+    others = [name for name in (*_USUAL, *_all_fields()) if name.partition(":")[0] not in prefixes]
+    known = dict.fromkeys([*others, *fields], True)
+    return {
+        "anyOf": [
+            {"properties": known, "additionalProperties": False},
+            {"propertyNames": _among(prefixes, fields)},
+        ]
+    }
+
+
+@lru_cache
+def _all_fields() -> tuple[str, ...]:
+    """The fields of all known extensions, of any version."""
+    return tuple(dict.fromkeys(name for known in known_extensions() for name in _said(*known)["fields"]))
 
 
 def _among(prefixes: list[str], fields: list[str]) -> Schema:
