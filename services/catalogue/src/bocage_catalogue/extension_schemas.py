@@ -12,6 +12,7 @@ Schema = dict[str, Any]
 
 # Members of an object by which its fields are reached: each value of an object, or each element of a list.
 _OBJECTS, _LISTS = ("assets", "item_assets"), ("links", "providers")
+# Names that the core has, or writers of items most often.
 _USUAL = (
     "href", "type", "title", "description", "roles", "bands", "name", "gsd", "nodata", "data_type", "unit",
     "datetime", "start_datetime", "end_datetime", "created", "updated", "platform", "constellation", "instruments",
