@@ -113,7 +113,7 @@ def _all_known(uris: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
 
 
-@lru_cache(256)
+@lru_cache(128)
 def _declared(kind: str, uris: tuple[str, ...]) -> Any:
     """The core and what is declared, as far as it is known."""
     return _together(kind, _all_known(uris))
@@ -124,7 +124,7 @@ def _extension(kind: str, name: str, version: str) -> Any:
     return _validator(schema_of(kind, name, version) or {})
 
 
-@lru_cache(256)
+@lru_cache(128)
 def _together(kind: str, known: tuple[tuple[str, str], ...]) -> Any:
     """The core and several extensions at once."""
     made = combined(kind, known)
