@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from pypgstac.hydration import hydrate_py
 
 WRITER = Identity(subject="a", organisation="o", scopes=frozenset({"catalogue:write"}), public_base="http://h")
-HOLDER = storing.Holder("c", 'pgstac."_items_1"', False, {"type": "Feature", "collection": "c"}, 3)
+COMMON = {"image": {"type": "image/tiff", "roles": ["data"], "bands": [{"name": "red"}]}}
+HOLDER = storing.Holder("c", 'pgstac."_items_1"', False, {"type": "Feature", "collection": "c", "assets": COMMON}, 3)
 COLLECTION = {"id": "c", "bocage:audience": "public"}
 TEXTS = st.text("aZ9:/-+ é\u0000\\\"'", max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
@@ -75,12 +76,16 @@ def changed(data: st.DataObject, document: dict[str, Any]) -> Any:
 def test_items_are_accepted_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     acceptance = Acceptance(WRITER, LocalStore(Path("/nonexistent")))
     sent = changed(data, external())
+    before = copy.deepcopy(sent)
     try:
         made = acceptance.item(COLLECTION, Body(sent))
         row = storing.as_stored(HOLDER, made)
     except Problem as problem:
         assert problem.status in (400, 403), problem
         return
+    finally:
+        # What is accepted shares with it what did not change, and it is read again when a transaction is lost.
+        assert sent == before
     assert orjson.loads(row.content)["pgstac:base_item"] == 3
 
 

@@ -160,6 +160,41 @@ MUTATIONS = st.one_of(
 EXAMPLES = [stac_examples.item(), stac_examples.older_item(), stac_examples.collection()]
 
 
+def verdicts(document: dict[str, Any]) -> tuple[bool, bool]:
+    """Of the schema that says all at once, and of those that it is made of."""
+    kind = "item" if document["type"] == "Feature" else "collection"
+    declared = document.get("stac_extensions")
+    uris = tuple(x for x in declared if isinstance(x, str)) if isinstance(declared, list) else ()
+    apart = [validation._core(kind), *(validation._extension(kind, *one) for one in validation._all_known(uris))]
+    return validation._declared(kind, uris).is_valid(document), all(one.is_valid(document) for one in apart)
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_all_at_once_says_what_each_says(data: st.DataObject) -> None:
+    document = data.draw(st.sampled_from(EXAMPLES))
+    for _ in range(data.draw(st.integers(0, 2))):
+        path = data.draw(st.sampled_from(paths(document)))
+        if path != ("type",):
+            document = put(document, list(path), data.draw(MUTATIONS))
+    at_once, apart = verdicts(document)
+    assert at_once == apart
+
+
+def test_bands_are_looked_into_at_any_depth() -> None:
+    for depth in range(1, 6):
+        for fault, valid in (({"eo:common_name": "red"}, True), ({"gsd": -1}, False), ({"name": 5}, False)):
+            band: dict[str, Any] = {"name": "b", **fault}
+            for _ in range(depth):
+                band = {"name": "b", "bands": [band]}
+            assert verdicts(put(stac_examples.item(), ["assets", "image", "bands"], [band])) == (valid, valid), (
+                depth,
+                fault,
+            )
+    strange = put(stac_examples.item(), ["assets", "image", "bands"], [{"eo:mist": 1}])
+    assert verdicts(strange) == (False, False)
+
+
 @pytest.mark.skipif(not _SCHEMAS, reason="BOCAGE_TEST_SCHEMAS names no folder of the published schemas")
 @settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())

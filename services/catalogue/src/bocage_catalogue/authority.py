@@ -164,12 +164,15 @@ def _checked(document: Document) -> None:
     audience = document.get(AUDIENCE_FIELD, "public")
     if audience not in _AUDIENCES:
         raise _bad(f"{AUDIENCE_FIELD} must be one of {', '.join(_AUDIENCES)}.")
-    licences = document.get(LICENCES_FIELD, [])
-    if not isinstance(licences, list) or not all(isinstance(name, str) and name for name in licences):
+    if LICENCES_FIELD in document and not _are_ids(document[LICENCES_FIELD]):
         raise _bad(f"{LICENCES_FIELD} must be a list of licence ids.")
     for name in (ORGANISATION_FIELD, OWNER_FIELD):
         if name in document and not isinstance(document[name], str):
             raise _bad(f"{name} must be an id.")
+
+
+def _are_ids(licences: Any) -> bool:
+    return isinstance(licences, list) and all(isinstance(one, str) and one for one in licences)
 
 
 def _bad(detail: str) -> Problem:
@@ -179,8 +182,7 @@ def _bad(detail: str) -> Problem:
 def check_asset_licences(assets: Document) -> None:
     """Raises Problem 400 when an asset's licences are not a list of ids."""
     for name, asset in assets.items():
-        licences = asset.get(LICENCES_FIELD, [])
-        if not isinstance(licences, list) or not all(isinstance(x, str) and x for x in licences):
+        if LICENCES_FIELD in asset and not _are_ids(asset[LICENCES_FIELD]):
             raise _bad(f"Asset {name}: {LICENCES_FIELD} must be a list of licence ids.")
 
 
@@ -230,42 +232,52 @@ def _own_store(free: bool, new: Document, stored: Document | None) -> None:
             raise _bad(f"{STORE_FIELD} must be the name of a store.")
 
 
-def own_item(identity: Identity, new: Document, stored: Document | None, collection: Document) -> None:
-    """The same for an item's properties, which inherit from the collection what they don't say."""
-    free = is_service(identity) or is_administrator(identity)
-    for name in (ORGANISATION_FIELD, OWNER_FIELD):
-        if stored is not None and (not free or name not in new):
-            _set(new, name, stored.get(name))
-        elif not free:
-            new.pop(name, None)
-    if stored is None:
-        if not identity.service:
-            new.setdefault(OWNER_FIELD, identity.subject)
+class ItemOwning:
+    """The same for items of one collection by one caller: what an item does not say it inherits from the collection."""
+
+    def __init__(self, identity: Identity, collection: Document) -> None:
+        self.service = is_service(identity)
+        self.free = self.service or is_administrator(identity)
+        self.subject = identity.subject
+        self.first: Document = {} if identity.service else {OWNER_FIELD: identity.subject}
+        """What a new item has unless it says otherwise."""
         if deposits.FIELD in collection:
             # Hidden with its collection, and published with it in one step.
-            new.setdefault(AUDIENCE_FIELD, "public")
+            self.first[AUDIENCE_FIELD] = "public"
         for name in FIELDS:
-            if name not in new and collection.get(name) is not None:
-                new[name] = collection[name]
-    elif AUDIENCE_FIELD not in new:
-        _set(new, AUDIENCE_FIELD, stored.get(AUDIENCE_FIELD))
-    if LICENCES_FIELD not in new:
-        inherited = collection.get(LICENCES_FIELD) if stored is None else stored.get(LICENCES_FIELD)
-        _set(new, LICENCES_FIELD, inherited)
-    _own_shares(identity, new, stored)
-    _checked(new)
+            if collection.get(name) is not None:
+                self.first.setdefault(name, collection[name])
+        self.licences = collection.get(LICENCES_FIELD)
 
+    def own(self, new: Document, stored: Document | None) -> None:
+        """Set who owns what has the properties `new`, in place. Raises Problem 400."""
+        if stored is None:
+            if not self.free:
+                new.pop(ORGANISATION_FIELD, None)
+                new.pop(OWNER_FIELD, None)
+            for name, value in self.first.items():
+                new.setdefault(name, value)
+        else:
+            for name in (ORGANISATION_FIELD, OWNER_FIELD):
+                if not self.free or name not in new:
+                    _set(new, name, stored.get(name))
+            if AUDIENCE_FIELD not in new:
+                _set(new, AUDIENCE_FIELD, stored.get(AUDIENCE_FIELD))
+        if LICENCES_FIELD not in new:
+            _set(new, LICENCES_FIELD, self.licences if stored is None else stored.get(LICENCES_FIELD))
+        self._own_shares(new, stored)
+        _checked(new)
 
-def _own_shares(identity: Identity, new: Document, stored: Document | None) -> None:
-    """With whom an item is shared is its owner's to say. Nobody else sees it, so that others leave it as it is."""
-    before = (stored or {}).get(SHARED_FIELD)
-    if SHARED_FIELD not in new or (identity.subject != new.get(OWNER_FIELD) and not is_service(identity)):
-        _set(new, SHARED_FIELD, before)
-        return
-    names = new[SHARED_FIELD]
-    if not isinstance(names, list) or not all(isinstance(x, str) and _SHARED.match(x) for x in names):
-        raise _bad(f'{SHARED_FIELD} must be a list of "person:<id>" and "organisation:<id>".')
-    kept = sorted(set(names))
-    if len(kept) > _MOST_SHARED:
-        raise _bad(f"{SHARED_FIELD} may name {_MOST_SHARED} people and organisations; share with an organisation.")
-    _set(new, SHARED_FIELD, kept or None)
+    def _own_shares(self, new: Document, stored: Document | None) -> None:
+        """With whom an item is shared is its owner's to say. Nobody else sees it, so that others leave it as it is."""
+        before = (stored or {}).get(SHARED_FIELD)
+        if SHARED_FIELD not in new or (self.subject != new.get(OWNER_FIELD) and not self.service):
+            _set(new, SHARED_FIELD, before)
+            return
+        names = new[SHARED_FIELD]
+        if not isinstance(names, list) or not all(isinstance(x, str) and _SHARED.match(x) for x in names):
+            raise _bad(f'{SHARED_FIELD} must be a list of "person:<id>" and "organisation:<id>".')
+        kept = sorted(set(names))
+        if len(kept) > _MOST_SHARED:
+            raise _bad(f"{SHARED_FIELD} may name {_MOST_SHARED} people and organisations; share with an organisation.")
+        _set(new, SHARED_FIELD, kept or None)

@@ -13,7 +13,7 @@ from bocage_kit.problems import Problem
 from fastapi.concurrency import run_in_threadpool
 
 from bocage_catalogue import documents, storing, tombstones
-from bocage_catalogue.acceptance import Acceptance
+from bocage_catalogue.acceptance import Acceptance, ItemAcceptance
 from bocage_catalogue.bodies import Body
 from bocage_catalogue.database import Connection, Database
 from bocage_catalogue.present import Document
@@ -82,6 +82,7 @@ class Batch:
     def accept(self, holder: Holder, known: dict[str, Document]) -> tuple[list[StoredItem], list[str]]:
         """The rows to write, in the order of their ids, and the ids of those that they replace; sets `results`."""
         self.results, rows, replaced, seen = [], [], [], set[str]()
+        rules = ItemAcceptance(self.acceptance, self.collection)
         for index, body in enumerate(self.features):
             name = body.get("id") if isinstance(body, dict) else None
             result: Document = {"index": index, "id": name if isinstance(name, str) else None}
@@ -92,7 +93,7 @@ class Batch:
                         raise documents.bad("The same id occurs before in this body.")
                     seen.add(name)
                 before = self._before(name, known)
-                made = self.acceptance.item(self.collection, Body(body, self.nulls), before)
+                made = rules.item(Body(body, self.nulls), before)
                 if before is not None and made == before:
                     result |= {"status": 200, "unchanged": True}
                     continue

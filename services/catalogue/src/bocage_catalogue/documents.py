@@ -47,13 +47,12 @@ def bad(detail: str) -> Problem:
 
 def check_id(name: Any, what: str) -> str:
     """Ids are path segments, of links and of stored keys alike. Raises Problem 400."""
-    if not isinstance(name, str) or not _ID.fullmatch(name):
-        raise bad(f"The {what} id must consist of letters, digits and the signs _ . : -")
     try:
-        key_of(name)
-    except BadKey as error:
+        return key_of(name)
+    except (BadKey, TypeError) as error:
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise bad(f"The {what} id must consist of letters, digits and the signs _ . : -") from error
         raise bad(f"The {what} id must begin with a letter, a digit or _, and have at most 255 characters.") from error
-    return name
 
 
 def lift(document: Document) -> None:
@@ -78,9 +77,12 @@ def check_shape(document: Any, what: str) -> None:
             continue
         if not isinstance(member, kind):
             raise bad(f"{name} must be {'a list' if kind is list else 'an object'}.")
+        if inner is None:
+            continue
         among: Any = member.values() if isinstance(member, dict) else member
-        if inner is not None and not set(map(type, among)) <= {inner}:
-            raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
+        for one in among:
+            if type(one) is not inner:
+                raise bad(f"{name} must hold {'texts' if inner is str else 'objects'} alone.")
     for holder in (document, document.get("properties") or {}):
         for member in ("auth:schemes", "storage:schemes"):
             if member in holder and not isinstance(holder[member] or {}, dict):
@@ -119,10 +121,6 @@ def check_collection(document: Document, name: str | None) -> str:
     return found
 
 
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def _check_geometry(geometry: Any) -> None:
     positions = wkb.positions(geometry) if isinstance(geometry, dict) else []
     if not positions:
@@ -138,7 +136,8 @@ def _check_geometry(geometry: Any) -> None:
 def _check_bbox(bbox: Any) -> None:
     if bbox is None:
         return
-    if not isinstance(bbox, list) or len(bbox) not in (4, 6) or not all(_number(value) for value in bbox):
+    numbers = isinstance(bbox, list) and len(bbox) in (4, 6) and set(map(type, bbox)) <= {int, float}
+    if not numbers or not all(map(math.isfinite, bbox)):
         raise bad("bbox must hold four or six finite numbers.")
     half = len(bbox) // 2
     if abs(bbox[0]) > 180 or abs(bbox[half]) > 180 or not -90 <= bbox[1] <= bbox[half + 1] <= 90:
@@ -146,7 +145,10 @@ def _check_bbox(bbox: Any) -> None:
 
 
 def undress(document: Document) -> Document:
-    """`document` without what `present` adds, so that a body that was read may be written back."""
+    """`document` without what `present` adds, so that a body that was read may be written back.
+
+    It and its properties are the caller's to change; the rest is shared with `document` where nothing is taken off.
+    """
     made = dict(document)
     holder = made
     if made.get("type") == "Feature":
@@ -168,20 +170,18 @@ def undress(document: Document) -> Document:
             else:
                 del holder[member]
                 _undeclare(made, extension)
-    assets = made.get("assets")
-    if isinstance(assets, dict):
-        made["assets"] = {}
-        for name, asset in assets.items():
-            bare = dict(asset) if isinstance(asset, dict) else asset
-            if isinstance(bare, dict):
-                epsg |= "proj:epsg" in bare and without_epsg(bare)
-                for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
-                    refs = bare.get(member)
-                    if isinstance(refs, list) and own in refs:
-                        bare[member] = [ref for ref in refs if ref != own]
-                        if not bare[member]:
-                            del bare[member]
-            made["assets"][name] = bare
+    for name, asset in (made.get("assets") or {}).items():
+        if "proj:epsg" in asset or "auth:refs" in asset or "storage:refs" in asset:
+            if made["assets"] is document["assets"]:
+                made["assets"] = dict(document["assets"])
+            made["assets"][name] = bare = dict(asset)
+            epsg |= "proj:epsg" in bare and without_epsg(bare)
+            for member, own in (("auth:refs", SCHEME_NAME), ("storage:refs", STORAGE_NAME)):
+                refs = bare.get(member)
+                if isinstance(refs, list) and own in refs:
+                    bare[member] = [ref for ref in refs if ref != own]
+                    if not bare[member]:
+                        del bare[member]
     if epsg:
         declare(made, add=PROJECTION, instead_of=PROJECTION_WITH_EPSG)
     return made

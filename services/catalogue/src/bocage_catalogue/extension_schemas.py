@@ -12,6 +12,12 @@ Schema = dict[str, Any]
 
 # Members of an object by which its fields are reached: each value of an object, or each element of a list.
 _OBJECTS, _LISTS = ("assets", "item_assets"), ("links", "providers")
+# Names that the core has, or writers of items most often.
+_USUAL = (
+    "href", "type", "title", "description", "roles", "bands", "name", "gsd", "nodata", "data_type", "unit",
+    "datetime", "start_datetime", "end_datetime", "created", "updated", "platform", "constellation", "instruments",
+    "mission", "license", "keywords", "statistics", "bits_per_sample", "alternate", "bocage:external",
+)  # fmt: skip
 _PRODUCERS: Schema = {"required": ["roles"], "properties": {"roles": {"contains": {"enum": ["producer", "processor"]}}}}
 
 
@@ -40,7 +46,7 @@ def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
     """One schema of several known extensions. What names there may be is looked at once in each place, for all of them:
     that is what takes longest."""
     definitions: Schema = {}
-    names: dict[str, tuple[list[str], list[str]]] = {}
+    names: dict[tuple[str, str | None], tuple[list[str], list[str]]] = {}
     for extension, version in extensions:
         named = f"{extension}-{version}"
         own = json.dumps(schema_of(kind, extension, version, closed=False))
@@ -48,11 +54,14 @@ def combined(kind: str, extensions: Iterable[tuple[str, str]]) -> Schema:
         said = _said(extension, version)
         if "prefix" in said:
             for place in said.get(kind, ()):
-                prefixes, fields = names.setdefault(place, ([], []))
-                prefixes.append(said["prefix"])
-                fields += said["fields"]
+                for inner in dict.fromkeys((None, _bands_at(place, said))):
+                    prefixes, fields = names.setdefault((place, inner), ([], []))
+                    prefixes.append(said["prefix"])
+                    fields += said["fields"]
     clauses = [{"$ref": f"#/definitions/{named}"} for named in definitions]
-    clauses += [_at(place, {"propertyNames": _among(prefixes, fields)}) for place, (prefixes, fields) in names.items()]
+    for (place, inner), (prefixes, fields) in names.items():
+        checked = _names_checked(prefixes, fields)
+        clauses.append(_at(place, checked if inner is None else _with_bands({}, checked, inner)))
     return {"definitions": definitions, "allOf": clauses or [{}]}
 
 
@@ -73,13 +82,12 @@ def schema_of(kind: str, extension: str, version: str, *, closed: bool = True) -
     if not is_known(extension, version):
         return None
     said = _said(extension, version)
-    fields, prefix, bands = said["fields"], said.get("prefix"), said.get("bands")
-    inner = _checked(fields, prefix, said.get("depends"))
-    checked = inner if closed else {name: part for name, part in inner.items() if name != "propertyNames"}
+    fields, prefix = said["fields"], said.get("prefix")
+    checked = _checked(fields, prefix if closed else None, said.get("depends"))
     clauses: list[Schema] = []
     for place in said.get(kind, ()):
-        banded = bands is not None and place in said.get("bands_in", ("properties", *_OBJECTS))
-        clauses.append(_at(place, _with_bands(checked, inner, str(bands)) if banded else checked))
+        bands = _bands_at(place, said)
+        clauses.append(_at(place, checked if bands is None else _with_bands(checked, checked, bands)))
     if "references" in said:
         pointing = _checked(said["references"], prefix, None)
         inner = {name: part for name, part in pointing.items() if name != "type"}
@@ -91,7 +99,7 @@ def schema_of(kind: str, extension: str, version: str, *, closed: bool = True) -
         clauses.append(_at("summaries", {"properties": values}))
     need = said.get("needs", {}).get(kind)
     if need is not None:
-        clauses.append(_needed(need, fields, said.get("needs_in_bands", bands)))
+        clauses.append(_needed(need, fields, said.get("needs_in_bands", said.get("bands"))))
     clauses += [extra[kind] for extra in said["also"] if kind in extra]
     return {"definitions": said["definitions"], "allOf": clauses or [{}]}
 
@@ -106,10 +114,34 @@ def _checked(fields: Schema, prefix: str | None, depends: Schema | None) -> Sche
     return made
 
 
+def _names_checked(prefixes: list[str], fields: list[str]) -> Schema:
+    """That no name is one of the prefixes but no field. To match each name takes long: an object all of whose names are
+    known is not asked for them."""
+    others = [name for name in (*_USUAL, *_all_fields()) if name.partition(":")[0] not in prefixes]
+    known = dict.fromkeys([*others, *fields], True)
+    return {
+        "anyOf": [
+            {"properties": known, "additionalProperties": False},
+            {"propertyNames": _among(prefixes, fields)},
+        ]
+    }
+
+
+@lru_cache
+def _all_fields() -> tuple[str, ...]:
+    """The fields of all known extensions, of any version."""
+    return tuple(dict.fromkeys(name for known in known_extensions() for name in _said(*known)["fields"]))
+
+
 def _among(prefixes: list[str], fields: list[str]) -> Schema:
     """Names that are no fields of the prefixes, or these."""
     pattern = f"^{prefixes[0]}:" if len(prefixes) == 1 else f"^({'|'.join(prefixes)}):"
     return {"if": {"pattern": pattern}, "then": {"enum": fields}}
+
+
+def _bands_at(place: str, said: Schema) -> str | None:
+    """The member with the bands of what stands at a place, if an extension's fields may stand in these too."""
+    return said.get("bands") if place in said.get("bands_in", ("properties", *_OBJECTS)) else None
 
 
 def _with_bands(schema: Schema, inner: Schema, bands: str) -> Schema:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 from bocage_kit.problems import Problem
 from bocage_kit.store import (
+    SCHEME,
     BadKey,
     bucket_href,
     collection_prefix,
@@ -50,70 +52,71 @@ def _host(href: str) -> str | None:
 
 
 class AssetHrefs:
-    """Turns the hrefs of one item's assets into what is stored, or refuses them by name."""
+    """Turns the hrefs of assets of a collection's items into what is stored, or refuses them by name."""
 
     def __init__(
         self,
         collection: str,
-        item: str,
         *,
         base: str,
         service: bool,
         exists: Callable[[str], bool],
         store: str | None = None,
     ) -> None:
-        self.collection, self.item, self.base, self.service, self.exists = collection, item, base, service, exists
+        self.collection, self.base, self.service, self.exists = collection, base, service, exists
         self.store = store
         """The bucket that holds the collection's files; None for the local store."""
         self.host = _host(base + "/")
 
-    def resolve(self, assets: Any, stored: Document) -> Document:
-        """The assets as they are stored. Raises Problem 400."""
+    def resolve(self, item: str, assets: Any, stored: Document) -> Document:
+        """The assets of `item` as they are stored; shares those that are as they were sent. Raises Problem 400."""
         if not isinstance(assets, dict):
             raise Problem(400, "invalid-object", "assets must be an object.")
         resolved: Document = {}
         for name, asset in assets.items():
-            if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
+            if not isinstance(asset, dict) or not isinstance(href := asset.get("href"), str):
                 raise _refused(name, "it has no href.")
-            alternates = asset.get("alternate")
-            for other in alternates.values() if isinstance(alternates, dict) else ():
-                if not isinstance(other, dict) or _host(str(other.get("href", ""))) is None:
-                    raise _refused(name, "its alternate links must be http(s) links.")
-            href = self._href(name, asset, stored.get(name))
-            resolved[name] = made = {**asset, "href": href}
-            # Tiles, jobs and signatures ask the mark alone: it says what the href is, whoever wrote it.
-            if not is_stored(href):
-                made[EXTERNAL_FIELD] = True
-            elif EXTERNAL_FIELD in made:
-                del made[EXTERNAL_FIELD]
+            if "alternate" in asset:
+                _check_alternates(name, asset["alternate"])
+            if "/assets/" in href and (named := asset_of(href, [self.base])) is not None:
+                kept = self._uploaded(item, name, named, stored.get(name))
+            elif is_stored(href):
+                self._check_internal(name, href)
+                kept = href
+            else:
+                self._check_external(name, asset, href)
+                # Tiles, jobs and signatures ask the mark alone: it says what the href is, whoever wrote it.
+                resolved[name] = asset if EXTERNAL_FIELD in asset else {**asset, EXTERNAL_FIELD: True}
+                continue
+            if kept != href or EXTERNAL_FIELD in asset:
+                asset = {**asset, "href": kept}
+                asset.pop(EXTERNAL_FIELD, None)
+            resolved[name] = asset
         return resolved
 
-    def _href(self, name: str, asset: Document, stored: Document | None) -> str:
-        href = str(asset["href"])
-        if "/assets/" in href and (named := asset_of(href, [self.base])) is not None:
-            return self._uploaded(name, named, stored)
-        if is_stored(href):
-            return self._internal(name, href)
+    @cached_property
+    def _prefixes(self) -> tuple[str, str]:
+        return collection_prefix(self.collection), results_prefix(self.collection)
+
+    def _check_external(self, name: str, asset: Document, href: str) -> None:
         if (host := _host(href)) is None:
             raise _refused(name, "its href is neither this item's own /assets/ link nor an http(s) link.")
-        marked = asset.get(EXTERNAL_FIELD, host != self.host)
-        if marked is not True:
+        if asset.get(EXTERNAL_FIELD, host != self.host) is not True:
             raise _refused(
                 name,
                 f'a link that is not this item\'s own /assets/ link needs "{EXTERNAL_FIELD}": true; without that field'
                 " it is understood of other hosts. To host the file here, upload it.",
             )
-        return href
 
-    def _uploaded(self, name: str, named: tuple[str, str, str], stored: Document | None) -> str:
+    def _uploaded(self, item: str, name: str, named: tuple[str, str, str], stored: Document | None) -> str:
         if named[0] != self.collection:
             raise _refused(name, "its href names an asset of another collection.")
-        if named != (self.collection, self.item, name):
+        if named != (self.collection, item, name):
             raise _refused(name, "its href names another asset than itself.")
         if stored is not None and is_stored(str(stored.get("href", ""))):
             return str(stored["href"])
         try:
-            key = upload_key(self.collection, self.item, name)
+            key = upload_key(self.collection, item, name)
         except BadKey as error:
             raise _refused(name, "its name can't be that of an uploaded file.") from error
         if self.store is not None:
@@ -123,32 +126,39 @@ class AssetHrefs:
             raise _refused(name, "nothing was uploaded under its link; PUT the file there first.")
         return href_of(key)
 
-    def _internal(self, name: str, href: str) -> str:
+    def _check_internal(self, name: str, href: str) -> None:
         if not self.service:
             raise _refused(name, "internal hrefs are the platform's own; use the item's /assets/ link.")
-        store, key = in_bucket(href) or (None, key_of_href(href))
+        store, key = (None, key_of_href(href)) if href.startswith(SCHEME) else in_bucket(href) or (None, None)
         if key is None:
             raise _refused(name, "its internal href is malformed.")
         if store not in (None, self.store):
             raise _refused(name, "its href lies in another store than the collection's.")
-        if not key.startswith((collection_prefix(self.collection), results_prefix(self.collection))):
+        if not key.startswith(self._prefixes):
             raise _refused(name, "its href lies outside of the collection's own prefixes.")
-        return href_of(key) if store is None else bucket_href(store, key)
+
+
+def _check_alternates(name: str, alternates: Any) -> None:
+    for other in alternates.values() if isinstance(alternates, dict) else ():
+        if not isinstance(other, dict) or _host(str(other.get("href", ""))) is None:
+            raise _refused(name, "its alternate links must be http(s) links.")
 
 
 def stored_links(links: Any, base: str) -> list[Document]:
     """The links that are kept: not those that the server makes itself. Links of our own are kept as paths."""
     kept: list[Document] = []
+    own = base.rstrip("/")
+    below = own + "/"
     for link in links or ():
         if not isinstance(link, dict) or not isinstance(link.get("href"), str) or not isinstance(link.get("rel"), str):
             raise Problem(400, "invalid-object", "Every link needs a rel and an href.")
         href, rel = link["href"], link["rel"]
-        path = href.removeprefix(base.rstrip("/")) if href.startswith(base.rstrip("/") + "/") else href
+        path = href.removeprefix(own) if href.startswith(below) else href
         if rel in SERVER_RELATIONS or rel.endswith(("/rel/ogc/1.0/queryables", "/rel/ogc/1.0/sortables")):
             continue
         if (rel == "license" and "/rights/licences/" in path) or legend_links.is_made(rel, path):
             continue
         if not (_host(path) is not None or (path.startswith("/") and not path.startswith("//"))):
             raise Problem(400, "invalid-object", f"The link {rel} must be an http(s) link or a path of this platform.")
-        kept.append({**link, "href": path})
+        kept.append(link if path is href else {**link, "href": path})
     return kept

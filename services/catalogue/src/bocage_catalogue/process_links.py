@@ -57,6 +57,8 @@ def are_made(collection: Mapping[str, Any]) -> bool:
 
 def without_made(links: Iterable[Document], collection: Mapping[str, Any]) -> list[Document]:
     """The links of a written item, hrefs of our own as paths, without those that reading it added."""
+    if not are_made(collection):
+        return list(links)
     made = tuple(_FOLDER + name for name in _names(collection))
     return [one for one in links if not (one["rel"] == RELATION and _process_of(one["href"]) in made)]
 

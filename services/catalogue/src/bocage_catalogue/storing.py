@@ -9,7 +9,8 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 import orjson
@@ -67,9 +68,13 @@ class Holder:
     base: Document
     base_id: int | None
 
+    @cached_property
+    def within(self) -> Any:
+        """What of `base` holds objects, which `dehydrate` goes into: it changes them in place."""
+        return _containers(self.base)
 
-@dataclass(frozen=True, slots=True)
-class StoredItem:
+
+class StoredItem(NamedTuple):
     """An item as a row of pgSTAC's table."""
 
     id: str
@@ -108,7 +113,7 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
         shape = wkb.ewkb(geometry)
     except wkb.NotClosed as error:
         raise documents.bad("geometry: each ring of a polygon must end where it begins.") from error
-    content = dehydrate(holder.base, _apart(content, holder.base))
+    content = dehydrate(holder.base, _apart(content, holder.within))
     for name in ("id", "collection", "pgstac:base_item"):
         content.pop(name, None)
     if holder.base_id is not None:
@@ -124,26 +129,27 @@ def as_stored(holder: Holder, item: Document) -> StoredItem:
     return StoredItem(item["id"], holder.name, start, end, shape, text)
 
 
-def _apart(value: Document, base: Document) -> Document:
+def _containers(base: Any) -> Any:
+    """Of an object its objects, and lists that hold any; of anything else None."""
+    if isinstance(base, dict):
+        return {name: inner for name, one in base.items() if (inner := _containers(one)) is not None}
+    if isinstance(base, list):
+        within = [_containers(one) for one in base]
+        return within if any(inner is not None for inner in within) else None
+    return None
+
+
+def _apart(value: Any, within: Any) -> Any:
     """`value` with copies of what `dehydrate` changes in place: the item is stored again when a transaction is lost."""
-    made = value.copy()
-    for name, common in base.items():
-        inner = made.get(name)
-        if type(inner) is dict and type(common) is dict:
-            made[name] = _apart(inner, common)
-        elif type(inner) is list and type(common) is list:
-            made[name] = _elements_apart(inner, common)
-    return made
-
-
-def _elements_apart(value: list[Any], base: list[Any]) -> list[Any]:
-    made = value.copy()
-    for place, (inner, common) in enumerate(zip(value, base, strict=False)):
-        if type(inner) is dict and type(common) is dict:
-            made[place] = _apart(inner, common)
-        elif type(inner) is list and type(common) is list:
-            made[place] = _elements_apart(inner, common)
-    return made
+    if type(value) is dict and type(within) is dict:
+        made = value.copy()
+        for name, inner in within.items():
+            if name in made:
+                made[name] = _apart(made[name], inner)
+        return made
+    if type(value) is list and type(within) is list:
+        return [_apart(one, inner) for one, inner in zip(value, within, strict=False)] + value[len(within) :]
+    return value
 
 
 def _moment(text: str) -> datetime:

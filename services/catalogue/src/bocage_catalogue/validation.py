@@ -18,6 +18,7 @@ import jsonschema_rs
 from bocage_kit.problems import Problem
 
 from bocage_catalogue.extension_schemas import combined, is_known, schema_of
+from bocage_catalogue.flat_schemas import flat
 
 Document = dict[str, Any]
 
@@ -51,14 +52,16 @@ def check_collection(collection: Document) -> None:
 
 def _check(kind: str, document: Document) -> None:
     declared = document.get("stac_extensions")
-    known = _all_known(tuple(uri for uri in declared if isinstance(uri, str)) if isinstance(declared, list) else ())
-    if _together(kind, known).is_valid(document):
+    uris = tuple([uri for uri in declared if isinstance(uri, str)]) if isinstance(declared, list) else ()
+    if _declared(kind, uris).is_valid(document):
         return
     # Something is wrong: each says what, in its own words.
+    known = _all_known(uris)
     errors = list(_errors(_core(kind), document, None))
     for name, version in known:
         errors += _errors(_extension(kind, name, version), document, name)
-    raise _refusal(kind, errors)
+    if errors:
+        raise _refusal(kind, errors)
 
 
 def _refusal(kind: str, errors: Iterable[tuple[str, str]]) -> Problem:
@@ -69,18 +72,23 @@ def _refusal(kind: str, errors: Iterable[tuple[str, str]]) -> Problem:
 
 
 @lru_cache
-def _registry() -> jsonschema_rs.Registry:
-    """The core's and GeoJSON's schemas, which pystac carries; nothing is fetched."""
+def _documents() -> Mapping[str, Document]:
+    """The core's and GeoJSON's schemas by their addresses: pystac carries them, nothing is fetched."""
     folder = resources.files("pystac").joinpath("validation/jsonschemas")
-    found = []
+    found = {}
     for place in ("geojson", "stac-spec/v1.1.0"):
         for file in folder.joinpath(place).iterdir():
             if file.name.endswith(".json"):
                 # Links to tiles have places to fill in, which no IRI has.
                 schema = json.loads(file.read_text().replace('"format": "iri-reference",', ""))
                 base = str(schema["$id"]).rstrip("#").rpartition("/")[0]
-                found.append((f"{base}/{file.name}", schema))
-    return jsonschema_rs.Registry(found, draft=jsonschema_rs.Draft7)
+                found[f"{base}/{file.name}"] = schema
+    return found
+
+
+@lru_cache
+def _registry() -> jsonschema_rs.Registry:
+    return jsonschema_rs.Registry(list(_documents().items()), draft=jsonschema_rs.Draft7)
 
 
 def _validator(schema: Document) -> Any:
@@ -105,16 +113,22 @@ def _all_known(uris: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted({named for uri in uris if (named := _known(uri)) is not None}))
 
 
+@lru_cache(128)
+def _declared(kind: str, uris: tuple[str, ...]) -> Any:
+    """The core and what is declared, as far as it is known."""
+    return _together(kind, _all_known(uris))
+
+
 @lru_cache(256)
 def _extension(kind: str, name: str, version: str) -> Any:
     return _validator(schema_of(kind, name, version) or {})
 
 
-@lru_cache(256)
+@lru_cache(128)
 def _together(kind: str, known: tuple[tuple[str, str], ...]) -> Any:
     """The core and several extensions at once."""
     made = combined(kind, known)
-    return _validator({**made, "allOf": [{"$ref": CORE[kind]}, *made["allOf"]]})
+    return _validator(flat({**made, "allOf": [{"$ref": CORE[kind]}, *made["allOf"]]}, _documents()))
 
 
 def _errors(validator: Any, document: Document, extension: str | None) -> Iterator[tuple[str, str]]:

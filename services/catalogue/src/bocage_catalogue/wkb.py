@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -20,8 +19,9 @@ _CODES = {
 }
 # How deep the positions of a geometry lie in its coordinates.
 _DEPTHS = {"Point": 0, "LineString": 1, "Polygon": 2, "MultiPoint": 1, "MultiLineString": 2, "MultiPolygon": 3}
-_PARTS = {4: "Point", 5: "LineString", 6: "Polygon"}
+_PARTS = {"MultiPoint": "Point", "MultiLineString": "LineString", "MultiPolygon": "Polygon"}
 _HEIGHT, _REFERENCED, _WGS84 = 0x80000000, 0x20000000, 4326
+_OUTERMOST, _WITHIN, _COUNT = struct.Struct("<BII"), struct.Struct("<BI"), struct.Struct("<I")
 
 
 class NotClosed(ValueError):
@@ -41,41 +41,41 @@ def positions(geometry: Geometry) -> list[list[float]]:
 def ewkb(geometry: Geometry) -> bytes:
     """A valid geometry of longitudes and latitudes. It has heights when all its positions do. Raises NotClosed."""
     dimensions = 3 if min(map(len, positions(geometry)), default=3) > 2 else 2
-    return b"".join(_pieces(geometry, dimensions, outermost=True))
+    code = _code(geometry, dimensions)
+    return _OUTERMOST.pack(1, code | _REFERENCED, _WGS84) + _inside(geometry, dimensions)
 
 
-def _pieces(geometry: Geometry, dimensions: int, *, outermost: bool = False) -> Iterator[bytes]:
-    code = _CODES[geometry["type"]]
-    flagged = code | (_HEIGHT if dimensions == 3 else 0)
-    if outermost:
-        yield struct.pack("<BII", 1, flagged | _REFERENCED, _WGS84)
-    else:
-        yield struct.pack("<BI", 1, flagged)
-    if code == 7:
-        inner = geometry["geometries"]
-    elif code in _PARTS:
-        inner = [{"type": _PARTS[code], "coordinates": part} for part in geometry["coordinates"]]
-    elif code == 1:
-        yield _packed([geometry["coordinates"]], dimensions)
-        return
-    elif code == 2:
-        yield _counted(geometry["coordinates"], dimensions)
-        return
-    else:
-        rings = geometry["coordinates"]
-        yield struct.pack("<I", len(rings))
-        for ring in rings:
-            if ring[0][:2] != ring[-1][:2]:
-                raise NotClosed
-            yield _counted(ring, dimensions)
-        return
-    yield struct.pack("<I", len(inner))
-    for part in inner:
-        yield from _pieces(part, dimensions)
+def _code(geometry: Geometry, dimensions: int) -> int:
+    return _CODES[geometry["type"]] | (_HEIGHT if dimensions == 3 else 0)
+
+
+def _inside(geometry: Geometry, dimensions: int) -> bytes:
+    """What follows the head of a geometry."""
+    kind = geometry["type"]
+    if kind == "GeometryCollection":
+        return _parts(geometry["geometries"], dimensions)
+    coordinates = geometry["coordinates"]
+    if kind in _PARTS:
+        return _parts([{"type": _PARTS[kind], "coordinates": part} for part in coordinates], dimensions)
+    if kind == "Point":
+        return _packed([coordinates], dimensions)
+    if kind == "LineString":
+        return _counted(coordinates, dimensions)
+    made = _COUNT.pack(len(coordinates))
+    for ring in coordinates:
+        if ring[0][:2] != ring[-1][:2]:
+            raise NotClosed
+        made += _counted(ring, dimensions)
+    return made
+
+
+def _parts(parts: list[Geometry], dimensions: int) -> bytes:
+    made = [_WITHIN.pack(1, _code(part, dimensions)) + _inside(part, dimensions) for part in parts]
+    return _COUNT.pack(len(parts)) + b"".join(made)
 
 
 def _counted(line: list[list[float]], dimensions: int) -> bytes:
-    return struct.pack("<I", len(line)) + _packed(line, dimensions)
+    return _COUNT.pack(len(line)) + _packed(line, dimensions)
 
 
 def _packed(line: list[list[float]], dimensions: int) -> bytes:
