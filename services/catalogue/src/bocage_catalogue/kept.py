@@ -21,9 +21,7 @@ class Session:
     The driver's own way to it passes a dozen calls, which take as long as the question.
     """
 
-    __slots__ = (
-        "_ask", "_prepared", "_raw", "_room", "copy_to_table", "cursor", "execute", "fetchval", "pooled", "transaction",
-    )  # fmt: skip
+    __slots__ = ("_ask", "_prepared", "_raw", "_room", "cursor", "execute", "fetchval", "pooled", "transaction")
 
     def __init__(self, raw: Any, room: int) -> None:
         self._raw, self._room = raw, room
@@ -32,7 +30,7 @@ class Session:
         self.pooled: Any = None
         """As the pool handed it out last, and takes it back."""
         self.execute, self.fetchval, self.cursor = raw.execute, raw.fetchval, raw.cursor
-        self.transaction, self.copy_to_table = raw.transaction, raw.copy_to_table
+        self.transaction = raw.transaction
 
     @property
     def is_open(self) -> bool:

@@ -46,7 +46,6 @@ _TERMS_TEXT: dict[bool | None, bytes] = {
 }
 
 
-@lru_cache(256)
 def _schemes_text(base: str) -> bytes:
     schemes = {present.SCHEME_NAME: dict(present.API_KEY)}, {present.STORAGE_NAME: present.storage_scheme(base)}
     return b', "auth:schemes": ' + _json(schemes[0]) + b', "storage:schemes": ' + _json(schemes[1])
@@ -119,9 +118,13 @@ class Layout:
         return _fills_for(self._identity.public_base, all_of_them, gated, accepted)
 
 
+def _base_text(base: str) -> bytes:
+    return _json(base.rstrip("/"))[1:-1]
+
+
 @lru_cache(256)
 def _plainly(base: str) -> Fills:
-    return Fills({_BASE: _json(base.rstrip("/"))[1:-1]})
+    return Fills({_BASE: _base_text(base)})
 
 
 @lru_cache(1024)
@@ -136,7 +139,7 @@ def _fills_for(base: str, licences: tuple[str, ...], gated: bool, accepted: bool
     """What everybody is told of whom the same is decided."""
     links = present.licence_links(base, licences)
     told = {
-        _BASE: _json(base.rstrip("/"))[1:-1],
+        _BASE: _base_text(base),
         _LICENCES: b"".join(b", " + _json(link) for link in links),
         _TERMS: _TERMS_TEXT[accepted],
     }

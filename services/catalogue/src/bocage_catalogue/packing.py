@@ -17,10 +17,10 @@ import zstandard
 
 # Longer texts stay plain: a batch of rows whose length is not known must not take the memory.
 LONGEST = 32 * 1024
-_MARK, _DIGEST = b"\0", 8
+_ZERO, _DIGEST_BYTES = b"\0", 8
 _MARKS = re.compile(rb"([\1-\7])")
-_APART = bytes.maketrans(bytes(range(1, 8)), _MARK * 7)
-_HEAD = len(_MARK) + _DIGEST
+_APART = bytes.maketrans(bytes(range(1, 8)), _ZERO * 7)
+_HEAD = len(_ZERO) + _DIGEST_BYTES
 _LEVEL = 3
 # What takes more than a quarter of its length finds little of itself in the dictionary.
 _WELL = 4
@@ -62,7 +62,7 @@ def pieces(body: bytes, readers: Readers) -> tuple[bytes, bytes, list[bytes]]:
     if body[0]:
         parts = _MARKS.split(body)
         return b"".join(parts[1::2]), b"", parts[::2]
-    marks, hrefs, *found = readers[body[:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_MARK)
+    marks, hrefs, *found = readers[body[:_HEAD]].decompress(memoryview(body)[_HEAD:]).split(_ZERO)
     return marks, hrefs, found
 
 
@@ -99,7 +99,7 @@ class Dictionaries:
             self._known, missing = {}, met
         readers = self._known
         for row in await connection.fetch(_TEXTS, [head[1:] for head in missing]):
-            readers[_MARK + row["digest"]] = reader(row["text"])
+            readers[_ZERO + row["digest"]] = reader(row["text"])
         return readers, met <= readers.keys()
 
 
@@ -114,9 +114,9 @@ class Packer:
 
     def packed(self, text: bytes, hrefs: str | None = None) -> bytes:
         """The text packed together with its hrefs, or as it is where nothing is won."""
-        if len(text) > LONGEST or _MARK in text:
+        if len(text) > LONGEST or _ZERO in text:
             return text
-        apart = _MARK.join((b"".join(_MARKS.findall(text)), (hrefs or "").encode(), text.translate(_APART)))
+        apart = _ZERO.join((b"".join(_MARKS.findall(text)), (hrefs or "").encode(), text.translate(_APART)))
         best = min((writer.packed(apart) for writer in self._writers), key=len, default=apart)
         if len(best) * _WELL > len(text) and len(self._writers) < _MOST:
             self.made.append(apart)
@@ -127,7 +127,7 @@ class Packer:
 
 class _Writer:
     def __init__(self, collection: str, text: bytes) -> None:
-        self._head = _MARK + digest(collection, text)
+        self._head = _ZERO + digest(collection, text)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary(text), write_content_size=True)
 
     def packed(self, text: bytes) -> bytes:
@@ -135,7 +135,7 @@ class _Writer:
 
 
 def digest(collection: str, text: bytes) -> bytes:
-    return blake2b(collection.encode() + _MARK + text, digest_size=_DIGEST).digest()
+    return blake2b(collection.encode() + _ZERO + text, digest_size=_DIGEST_BYTES).digest()
 
 
 def _dictionary(text: bytes) -> zstandard.ZstdCompressionDict:

@@ -4,11 +4,27 @@ create function side(degrees double precision) returns real
 language sql immutable parallel safe
 return least(greatest(degrees, -1000), 1000)::real;
 
+create function west_of(geometry public.geometry) returns real
+language sql immutable parallel safe
+return catalogue.side(public.st_xmin(geometry) - 1e-4);
+
+create function south_of(geometry public.geometry) returns real
+language sql immutable parallel safe
+return catalogue.side(public.st_ymin(geometry) - 1e-4);
+
+create function east_of(geometry public.geometry) returns real
+language sql immutable parallel safe
+return catalogue.side(public.st_xmax(geometry) + 1e-4);
+
+create function north_of(geometry public.geometry) returns real
+language sql immutable parallel safe
+return catalogue.side(public.st_ymax(geometry) + 1e-4);
+
 alter table finished_item
-    add column west real generated always as (side(public.st_xmin(geometry) - 1e-4)) stored,
-    add column south real generated always as (side(public.st_ymin(geometry) - 1e-4)) stored,
-    add column east real generated always as (side(public.st_xmax(geometry) + 1e-4)) stored,
-    add column north real generated always as (side(public.st_ymax(geometry) + 1e-4)) stored;
+    add column west real generated always as (west_of(geometry)) stored,
+    add column south real generated always as (south_of(geometry)) stored,
+    add column east real generated always as (east_of(geometry)) stored,
+    add column north real generated always as (north_of(geometry)) stored;
 
 -- Entries that lie elsewhere are left out while an index is walked, before anything else is asked of them.
 drop index finished_item_of_collection;

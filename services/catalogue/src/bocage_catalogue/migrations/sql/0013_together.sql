@@ -63,22 +63,6 @@ create function cloud_cover_of(content jsonb) returns numeric
 language sql immutable parallel safe
 return catalogue.measured(catalogue.number_at(content, 'eo:cloud_cover'));
 
-create function west_of(geometry public.geometry) returns real
-language sql immutable parallel safe
-return catalogue.side(public.st_xmin(geometry) - 1e-4);
-
-create function south_of(geometry public.geometry) returns real
-language sql immutable parallel safe
-return catalogue.side(public.st_ymin(geometry) - 1e-4);
-
-create function east_of(geometry public.geometry) returns real
-language sql immutable parallel safe
-return catalogue.side(public.st_xmax(geometry) + 1e-4);
-
-create function north_of(geometry public.geometry) returns real
-language sql immutable parallel safe
-return catalogue.side(public.st_ymax(geometry) + 1e-4);
-
 create or replace function entered(item pgstac.items) returns finished_item
 language plpgsql stable as $$
 declare
