@@ -130,6 +130,15 @@ class Running:
         made.connect(self.path)
         return made
 
+    def holding(self) -> socket.socket:
+        """A connection whose question is being answered, until the maker is let go on."""
+        made = self.connect()
+        ask(made, self.request("/atonce"))
+        self.maker.begun.clear()
+        made.sendall(self.request("/held"))
+        assert self.maker.begun.wait(5)
+        return made
+
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Running]:
@@ -205,11 +214,7 @@ def test_a_token_that_ends(service: Running) -> None:
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_who_left_gets_nothing_and_breaks_nothing(service: Running, value: Any) -> None:
-    connection = service.connect()
-    ask(connection, service.request("/atonce"))
-    service.maker.begun.clear()
-    connection.sendall(service.request("/held"))
-    assert service.maker.begun.wait(5)
+    connection = service.holding()
     connection.close()
     time.sleep(0.1)
     service.maker.release(value)
@@ -219,11 +224,7 @@ def test_who_left_gets_nothing_and_breaks_nothing(service: Running, value: Any) 
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_those_behind_wait_their_turn(service: Running, value: Any) -> None:
-    connection = service.connect()
-    ask(connection, service.request("/atonce"))
-    service.maker.begun.clear()
-    connection.sendall(service.request("/held"))
-    assert service.maker.begun.wait(5)
+    connection = service.holding()
     connection.sendall(service.request("/other") + service.request("/other?n=2"))
     connection.settimeout(0.3)
     with pytest.raises(TimeoutError):
@@ -242,11 +243,7 @@ def test_those_behind_wait_their_turn(service: Running, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [b"late", OSError("gone")])
 def test_a_stop_lets_it_end(service: Running, value: Any) -> None:
-    connection = service.connect()
-    ask(connection, service.request("/atonce"))
-    service.maker.begun.clear()
-    connection.sendall(service.request("/held"))
-    assert service.maker.begun.wait(5)
+    connection = service.holding()
     service.server.should_exit = True
     time.sleep(0.5)
     service.maker.release(value)
