@@ -109,7 +109,7 @@ def test_the_same_image_twice(running: Running, images: list[str], ingested: Any
     refused(running, {"images": [images[0], images[0]]})
     copy = tmp_path / "another_name.tif"
     copy.write_bytes((ingested[1] / "nadir.tif").read_bytes())
-    done = running.bocage("ingest", str(copy), "--collection", COLLECTION, "--json")
+    done = running.bocage("ingest", str(copy), "--collection", "copied-scenes", "--json")
     item = json.loads(done.stdout)["items"][0]
     nadir = next(i for i in images if "nadir" in i)
     refused(running, {"images": [nadir, item]})

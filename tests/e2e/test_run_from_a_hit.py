@@ -21,7 +21,8 @@ def ways_to_run(item: Document) -> list[Document]:
 def test_a_hit_and_its_partners_become_a_job(running: Running, ingested: tuple[Any, Path, list[str]]) -> None:
     items = ingested[2]
     with running.researcher as researcher, running.anonymous as anonymous:
-        [hit] = researcher.get("/stac/search", params={"collections": COLLECTION, "limit": 1}).json()["features"]
+        asked = {"collections": COLLECTION, "ids": items[0].partition("/")[2]}
+        [hit] = researcher.get("/stac/search", params=asked).json()["features"]
         [link] = ways_to_run(hit)
         assert link["body"] == {"inputs": {"images": items}}, "in the order in which they were ingested"
         [described] = [one for one in hit["links"] if one["rel"] == "process" and "method" not in one]
