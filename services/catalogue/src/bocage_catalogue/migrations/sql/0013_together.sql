@@ -93,48 +93,151 @@ begin
 end
 $$;
 
-create or replace function keep_finished() returns trigger
-language plpgsql security definer set search_path = catalogue, pgstac, public set enable_seqscan = off as $$
-declare
-    made catalogue.finished_item;
-    before catalogue.whose;
+-- Beginning a statement on `finished_item` takes longer than what it does: who enters an item sees itself to what a
+-- trigger for each row would do, and to what a foreign key would ask, which pgSTAC's own has asked of the item.
+alter table finished_item drop constraint finished_item_collection_fkey;
+create function delete_items() returns trigger
+language plpgsql security definer set search_path = catalogue, public as $$
 begin
-    if tg_op <> 'INSERT' and (tg_op = 'DELETE' or (old.collection, old.id) <> (new.collection, new.id)) then
-        -- The moment tells an item from its successor in another partition.
-        delete from finished_item f
-        where f.collection = old.collection and f.id = old.id and f.datetime = old.datetime;
-    end if;
-    if tg_op = 'DELETE' then
-        return null;
-    end if;
-    made := entered(new);
-    made.revision := nextval('revision');
+    delete from finished_item f where f.collection = old.id;
+    return null;
+end
+$$;
+revoke all on function delete_items from public;
+create trigger delete_items after delete on pgstac.collections
+for each row execute function delete_items();
+
+drop trigger note_longest on finished_item;
+create trigger note_longest after update of datetime, end_datetime on finished_item
+for each row when (new.end_datetime > new.datetime) execute function note_longest();
+drop trigger note_deprecated on finished_item;
+drop trigger wait on finished_item;
+create trigger wait after update of body on finished_item
+for each row when (new.body is null) execute function wait();
+
+-- Of a new item, or several: how long they last, and that there are deprecated ones.
+create function widen(in_collection text, lasting interval) returns void
+language sql as $$
+    update catalogue.finished_collection c set longest = lasting
+    where c.id = in_collection and (c.longest is null or c.longest < lasting)
+$$;
+create function list_deprecated(in_collection text, ids text[]) returns void
+language sql as $$
+    insert into catalogue.deprecated_item select in_collection, n.id from unnest(ids) n (id) on conflict do nothing;
+    update catalogue.finished_collection c set deprecated_items = true
+    where c.id = in_collection and not c.deprecated_items
+$$;
+
+-- A transaction that deleted items, or lets others see them, may have told of an item before that it enters: pgSTAC
+-- replaces one by deleting and inserting it. Others need not look.
+drop trigger note_item on finished_item;
+create function note_deleted_item() returns trigger
+language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
+begin
+    perform note(
+        old.collection, old.id, null,
+        row(month_of(old.datetime), old.audience, old.owner, old.organisation, old.shared), null,
+        not exists (select from pgstac.collections c where c.id = old.collection)
+    );
+    perform set_config('bocage.deleted', 'yes', true);
+    return null;
+end
+$$;
+revoke all on function note_deleted_item from public;
+create trigger note_item after delete on finished_item
+for each row execute function note_deleted_item();
+
+-- What was told of new items before, in this transaction, is told with them.
+create function rejoin(in_collection text, ids text[]) returns void
+language plpgsql set enable_seqscan = off as $$
+begin
+    with before as (
+        -- Each is looked up for itself: the queue may be long.
+        delete from catalogue.written w where w.serial = any(array(
+            select o.serial from unnest(ids) n (id) cross join lateral (
+                select w.serial from catalogue.written w
+                where w.collection = in_collection and w.id = n.id and w.xid = pg_current_xact_id()
+                    and (w.became).audience is null
+                offset 0
+            ) o
+        ))
+        returning w.id, w.was
+    )
+    update catalogue.written w set was = b.was from before b
+    where w.collection = in_collection and w.id = b.id and w.xid = pg_current_xact_id()
+        and (w.became).audience is not null;
+end
+$$;
+
+-- An item over one with its id; whether there is one. The table may have been empty when a session made its plans.
+create function replace_entered(made finished_item) returns boolean
+language plpgsql set enable_seqscan = off as $$
+begin
+    update catalogue.finished_item f set
+        revision = made.revision, datetime = made.datetime, end_datetime = made.end_datetime,
+        geometry = made.geometry, audience = made.audience, owner = made.owner, organisation = made.organisation,
+        shared = made.shared, content = made.content, licences = made.licences, outline = made.outline,
+        outlined = made.outlined, lent = made.lent, cloud_cover = made.cloud_cover, west = made.west,
+        south = made.south, east = made.east, north = made.north, hrefs = null, laid_out = null, body = null
+    where f.id = made.id and f.collection = made.collection;
+    return found;
+end
+$$;
+
+create function leave(item pgstac.items) returns boolean
+language plpgsql set enable_seqscan = off as $$
+begin
+    -- The moment tells an item from its successor in another partition.
+    delete from catalogue.finished_item f
+    where f.collection = item.collection and f.id = item.id and f.datetime = item.datetime;
+    return found;
+end
+$$;
+
+create function enter(item pgstac.items) returns boolean
+language plpgsql as $$
+declare
+    made catalogue.finished_item := catalogue.entered(item);
+begin
+    made.revision := nextval('catalogue.revision');
     loop
-        insert into finished_item values (made.*) on conflict (id, collection) do nothing;
-        if found then
-            -- What `note_new_items` does of many at once takes longer than this of one.
-            delete from written w
-            where w.collection = made.collection and w.id = made.id and w.xid = pg_current_xact_id()
-            returning (w.was).* into before;
-            insert into written (collection, id, revision, was, became) values (
-                made.collection, made.id, made.revision, case when before.audience is not null then before end,
-                row(month_of(made.datetime), made.audience, made.owner, made.organisation, made.shared)::whose
-            );
-            insert into waiting (collection, id) values (made.collection, made.id);
-            return null;
-        end if;
-        update finished_item f set
-            revision = made.revision, datetime = made.datetime, end_datetime = made.end_datetime,
-            geometry = made.geometry, audience = made.audience, owner = made.owner, organisation = made.organisation,
-            shared = made.shared, content = made.content, licences = made.licences, outline = made.outline,
-            outlined = made.outlined, lent = made.lent, cloud_cover = made.cloud_cover, west = made.west,
-            south = made.south, east = made.east, north = made.north, hrefs = null, laid_out = null, body = null
-        where f.id = made.id and f.collection = made.collection;
-        if found then
-            return null;
+        insert into catalogue.finished_item values (made.*) on conflict (id, collection) do nothing;
+        exit when found;
+        if catalogue.replace_entered(made) then
+            return false;
         end if;
         -- Another writer deleted it in between.
     end loop;
+    insert into catalogue.written (collection, id, revision, became) values (
+        made.collection, made.id, made.revision,
+        row(catalogue.month_of(made.datetime), made.audience, made.owner, made.organisation, made.shared)
+    );
+    insert into catalogue.waiting (collection, id) values (made.collection, made.id);
+    if current_setting('bocage.deleted', true) = 'yes' then
+        perform catalogue.rejoin(made.collection, array[made.id]);
+    end if;
+    if made.end_datetime > made.datetime then
+        perform catalogue.widen(made.collection, catalogue.longest(made.datetime, made.end_datetime));
+    end if;
+    if catalogue.is_deprecated(made.content) then
+        perform catalogue.list_deprecated(made.collection, array[made.id]);
+    end if;
+    return true;
+end
+$$;
+
+create or replace function keep_finished() returns trigger
+language plpgsql security definer set search_path = catalogue, pgstac, public as $$
+declare
+    done boolean;
+begin
+    if tg_op <> 'INSERT' and (tg_op = 'DELETE' or (old.collection, old.id) <> (new.collection, new.id)) then
+        done := leave(old);
+    end if;
+    if tg_op <> 'DELETE' then
+        done := enter(new);
+    end if;
+    return null;
 end
 $$;
 
@@ -143,23 +246,13 @@ language plpgsql as $$
 declare
     seen integer;
 begin
-    with waiting as (
+    with missing as materialized (
         select i from pgstac.items i
         where not exists (select from catalogue.finished_item f where f.id = i.id and f.collection = i.collection)
         limit most
         for share of i
-    ), made as (
-        insert into catalogue.finished_item (
-            collection, id, revision, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
-            licences, outline, outlined, lent, cloud_cover, west, south, east, north
-        )
-        select d.collection, d.id, nextval('catalogue.revision'), d.datetime, d.end_datetime, d.geometry, d.audience,
-            d.owner, d.organisation, d.shared, d.content, d.licences, d.outline, d.outlined, d.lent, d.cloud_cover, d.west,
-            d.south, d.east, d.north
-        from waiting, lateral catalogue.entered(waiting.i) d
-        on conflict do nothing
     )
-    select count(*) into seen from waiting;
+    select count(catalogue.enter(missing.i)) into seen from missing;
     return seen;
 end
 $$;
@@ -177,6 +270,9 @@ create function put(
 ) returns void
 -- No two items are alike: to look whether they are takes longer than to make of one what is made of it.
 language plpgsql set enable_memoize = off as $$
+declare
+    deprecated text[];
+    lasting interval;
 begin
     perform set_config('bocage.entered', 'together', true);
     execute format($put$
@@ -186,32 +282,55 @@ begin
                 convert_from(n.content, 'UTF8')::jsonb
             from unnest($2, $3, $4, $5, $6) n (id, start, stop, shape, content)
             returning id, collection, datetime, end_datetime, geometry, content
+        ), entered as (
+            insert into catalogue.finished_item (
+                collection, id, revision, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
+                licences, outline, outlined, lent, cloud_cover, west, south, east, north
+            )
+            select s.collection, s.id, nextval('catalogue.revision'), s.datetime, s.end_datetime, s.geometry,
+                catalogue.audience_of(p.properties), catalogue.owner_of(p.properties),
+                catalogue.organisation_of(p.properties), catalogue.shared_of(p.properties), c.content,
+                catalogue.licences_of(p.properties),
+                catalogue.outline_of(s.geometry, not catalogue.fits(s.geometry, s.collection, s.id)),
+                not catalogue.fits(s.geometry, s.collection, s.id), catalogue.shared_of(p.properties) is not null,
+                catalogue.cloud_cover_of(c.content), catalogue.west_of(s.geometry), catalogue.south_of(s.geometry),
+                catalogue.east_of(s.geometry), catalogue.north_of(s.geometry)
+            from stored s
+            -- Each is worked out once.
+            cross join lateral (select catalogue.searched(s.content) as content offset 0) c
+            cross join lateral (select coalesce(c.content -> 'properties', '{}') as properties offset 0) p
+            returning id, revision, datetime, end_datetime, audience, owner, organisation, shared,
+                catalogue.is_deprecated(content) as deprecated
+        ), told as (
+            insert into catalogue.written (collection, id, revision, became)
+            select $1, e.id, e.revision,
+                row(catalogue.month_of(e.datetime), e.audience, e.owner, e.organisation, e.shared)::catalogue.whose
+            from entered e
+        ), listed as (
+            insert into catalogue.waiting (collection, id) select $1, e.id from entered e
         )
-        insert into catalogue.finished_item (
-            collection, id, revision, datetime, end_datetime, geometry, audience, owner, organisation, shared, content,
-            licences, outline, outlined, lent, cloud_cover, west, south, east, north
-        )
-        select s.collection, s.id, nextval('catalogue.revision'), s.datetime, s.end_datetime, s.geometry,
-            catalogue.audience_of(p.properties), catalogue.owner_of(p.properties),
-            catalogue.organisation_of(p.properties), catalogue.shared_of(p.properties), c.content,
-            catalogue.licences_of(p.properties),
-            catalogue.outline_of(s.geometry, not catalogue.fits(s.geometry, s.collection, s.id)),
-            not catalogue.fits(s.geometry, s.collection, s.id), catalogue.shared_of(p.properties) is not null,
-            catalogue.cloud_cover_of(c.content), catalogue.west_of(s.geometry), catalogue.south_of(s.geometry),
-            catalogue.east_of(s.geometry), catalogue.north_of(s.geometry)
-        from stored s
-        -- Each is worked out once.
-        cross join lateral (select catalogue.searched(s.content) as content offset 0) c
-        cross join lateral (select coalesce(c.content -> 'properties', '{}') as properties offset 0) p
-        on conflict (id, collection) do update set
-            revision = excluded.revision, datetime = excluded.datetime, end_datetime = excluded.end_datetime,
-            geometry = excluded.geometry, audience = excluded.audience, owner = excluded.owner,
-            organisation = excluded.organisation, shared = excluded.shared, content = excluded.content,
-            licences = excluded.licences, outline = excluded.outline, outlined = excluded.outlined,
-            lent = excluded.lent, cloud_cover = excluded.cloud_cover, west = excluded.west, south = excluded.south,
-            east = excluded.east, north = excluded.north, hrefs = null, laid_out = null, body = null
-    $put$, holder) using in_collection, ids, starts, ends, shapes, contents;
+        select array_agg(id) filter (where deprecated),
+            max(catalogue.longest(datetime, end_datetime)) filter (where end_datetime > datetime)
+        from entered
+    $put$, holder) into deprecated, lasting using in_collection, ids, starts, ends, shapes, contents;
     perform set_config('bocage.entered', '', true);
+    if current_setting('bocage.deleted', true) = 'yes' then
+        perform catalogue.rejoin(in_collection, ids);
+    end if;
+    if lasting is not null then
+        perform catalogue.widen(in_collection, lasting);
+    end if;
+    if deprecated is not null then
+        perform catalogue.list_deprecated(in_collection, deprecated);
+    end if;
+exception when unique_violation then
+    -- Of one pgSTAC has nothing, or another table of the collection has it.
+    execute format($put$
+        insert into %s (id, collection, datetime, end_datetime, geometry, content)
+        select n.id, $1, n.start::timestamptz, n.stop::timestamptz, n.shape::public.geometry,
+            convert_from(n.content, 'UTF8')::jsonb
+        from unnest($2, $3, $4, $5, $6) n (id, start, stop, shape, content)
+    $put$, holder) using in_collection, ids, starts, ends, shapes, contents;
 end
 $$;
 
@@ -237,40 +356,3 @@ begin
     ) f;
 end
 $$;
-
--- Items that are new, by the statement that entered them: they are told of, and wait to be laid out. Those that a
--- trigger enters, it tells of itself.
-create function note_new_items() returns trigger
-language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
-begin
-    with noted as (
-        -- Each is looked up for itself: the queue may be long, and what is new seldom stands in it.
-        delete from written w where w.serial = any(array(
-            select o.serial from made m cross join lateral (
-                select w.serial from written w
-                where w.collection = m.collection and w.id = m.id and w.xid = pg_current_xact_id() offset 0
-            ) o
-        ))
-        returning w.collection, w.id, w.was
-    )
-    insert into written (collection, id, revision, was, became)
-    select m.collection, m.id, m.revision, n.was,
-        row(month_of(m.datetime), m.audience, m.owner, m.organisation, m.shared)::whose
-    from made m left join noted n using (collection, id)
-    order by m.revision;
-    insert into waiting (collection, id)
-    select m.collection, m.id from made m where m.body is null order by m.revision;
-    return null;
-end
-$$;
-revoke all on function note_new_items from public;
-
-drop trigger wait on finished_item;
-create trigger wait after update of body on finished_item
-for each row when (new.body is null) execute function wait();
-
-drop trigger note_item on finished_item;
-create trigger note_item after delete on finished_item
-for each row execute function note_item();
-create trigger note_new_items after insert on finished_item
-referencing new table as made for each statement when (pg_trigger_depth() = 0) execute function note_new_items();
