@@ -26,10 +26,13 @@ class Body:
     nulls: bool = True
 
 
-async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Body:
-    """The decoded body. Raises Problem 400, 413, 415."""
-    named = request.headers.get("content-type", "application/json")
-    kind = named.partition(";")[0].strip().lower()
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+
+
+async def content_of(request: Request, types: frozenset[str] = OBJECTS) -> bytes:
+    """The body as it was sent. Raises Problem 413, 415."""
+    kind = _kind(request)
     if kind not in types:
         raise Problem(
             415, "unsupported-media-type", f"The body must be one of {', '.join(sorted(types))}, not {kind[:60]!r}."
@@ -42,8 +45,13 @@ async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Body:
         if size > MOST_BYTES:
             raise _too_large()
         chunks.append(chunk)
-    body = b"".join(chunks)
-    document = decoded(body)
+    return b"".join(chunks)
+
+
+async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Body:
+    """The decoded body. Raises Problem 400, 413, 415."""
+    body = await content_of(request, types)
+    document, kind = decoded(body), _kind(request)
     if kind == JSON_PATCH and not isinstance(document, list):
         raise documents.bad("A JSON patch is a list of operations.")
     if kind == MERGE_PATCH and not isinstance(document, dict):
@@ -53,16 +61,21 @@ async def body_of(request: Request, types: frozenset[str] = OBJECTS) -> Body:
 
 def decoded(body: bytes) -> Any:
     """The JSON of `body`. Raises Problem 400."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise documents.bad(f"The body is not JSON: {str(error)[:200]}.") from error
-    if not _shallow(body):
+    document = parsed(body)
+    if not shallow(body):
         documents.check_depth(document)
     return document
 
 
-def _shallow(body: bytes) -> bool:
+def parsed(text: bytes | memoryview) -> Any:
+    """The same, however deep it is."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise documents.bad(f"The body is not JSON: {str(error)[:200]}.") from error
+
+
+def shallow(body: bytes) -> bool:
     """Whether JSON is certainly not too deep, by its brackets alone; those within texts may make it look deeper."""
     brackets = body.translate(None, _NO_BRACKETS)
     for _ in range(documents.DEEPEST):

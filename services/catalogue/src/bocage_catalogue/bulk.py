@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
+import msgspec
 from bocage_kit.audience import visible
 from bocage_kit.problems import Problem
 from fastapi.concurrency import run_in_threadpool
 
-from bocage_catalogue import documents, storing, tombstones
+from bocage_catalogue import bodies, documents, storing, tombstones
 from bocage_catalogue.acceptance import Acceptance, ItemAcceptance
 from bocage_catalogue.bodies import Body
 from bocage_catalogue.database import Connection, Database
@@ -21,6 +24,7 @@ from bocage_catalogue.storing import Holder, StoredItem
 
 MOST_ITEMS = 1000
 REQUIRED_FIELD = "bocage:if_match_required"
+Feature = memoryview
 
 
 class Mode(StrEnum):
@@ -37,15 +41,42 @@ class Method(StrEnum):
     UPSERT = "upsert"
 
 
-def is_several(body: Any) -> bool:
-    """Whether a body is a collection of items."""
-    return isinstance(body, dict) and body.get("type") == "FeatureCollection"
+class _Several(msgspec.Struct):
+    """What of a body says whether it holds several items."""
+
+    type: Any = None
+    features: msgspec.Raw = msgspec.Raw()
 
 
-def features_of(body: Document) -> list[Any]:
-    """The features of a collection of them. Raises Problem 400, 413."""
-    features = body.get("features")
-    if not isinstance(features, list) or not features:
+class _Named(msgspec.Struct):
+    """What of an item says which one it is."""
+
+    id: Any = None
+
+
+_several = msgspec.json.Decoder(_Several)
+_features = msgspec.json.Decoder(list[msgspec.Raw])
+_named = msgspec.json.Decoder(_Named)
+
+
+def features_of(body: bytes) -> list[Feature] | None:
+    """The features of a collection of them, each as its text; None if it is none. Raises Problem 400, 413.
+
+    Each is decoded when its turn comes: all of them take more memory than the processor's caches.
+    """
+    try:
+        several = _several.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # which the ordinary decoder tells more of
+    if several.type != "FeatureCollection":
+        return None
+    if not bodies.shallow(body):
+        documents.check_depth(bodies.parsed(body))
+    try:
+        features = _features.decode(several.features)
+    except msgspec.MsgspecError:
+        features = []
+    if not features:
         raise documents.bad("features must be a list of items, with one at least.")
     if len(features) > MOST_ITEMS:
         raise Problem(
@@ -55,7 +86,7 @@ def features_of(body: Document) -> list[Any]:
             title="Content Too Large",
             limit=MOST_ITEMS,
         )
-    return features
+    return [memoryview(feature) for feature in features]
 
 
 @dataclass
@@ -64,35 +95,43 @@ class Batch:
 
     acceptance: Acceptance
     collection: Document
-    features: Sequence[Any]
+    features: Sequence[Feature]
     upsert: bool
     nulls: bool
     turn: asyncio.Lock
     """Held while items are accepted. Python works for one batch at a time anyway: taking turns, they do not drive each
     other out of the processor's caches, and the database has one to write while the next is accepted."""
+    careful: bool = False
+    """Whether those that exist are looked for before they are inserted: after an attempt that found some."""
     results: list[Document] = field(default_factory=list)
-    withdrawn: set[str] = field(default_factory=set)
-    """Ids that are not used again."""
 
     def names(self) -> list[str]:
         """The ids that are texts, each once."""
-        found = (x.get("id") for x in self.features if isinstance(x, dict))
-        return sorted({name for name in found if isinstance(name, str)})
+        found = set[str]()
+        for feature in self.features:
+            with suppress(msgspec.MsgspecError):
+                if isinstance(name := _named.decode(feature).id, str):
+                    found.add(name)
+        return sorted(found)
 
-    def accept(self, holder: Holder, known: dict[str, Document]) -> tuple[list[StoredItem], list[str]]:
+    def accept(self, holder: Holder, known: Mapping[str, Document]) -> tuple[list[StoredItem], list[str]]:
         """The rows to write, in the order of their ids, and the ids of those that they replace; sets `results`."""
         self.results, rows, replaced, seen = [], [], [], set[str]()
         rules = ItemAcceptance(self.acceptance, self.collection)
-        for index, body in enumerate(self.features):
-            name = body.get("id") if isinstance(body, dict) else None
-            result: Document = {"index": index, "id": name if isinstance(name, str) else None}
+        for index, feature in enumerate(self.features):
+            result: Document = {"index": index, "id": None}
             self.results.append(result)
             try:
+                body = bodies.parsed(feature)
+                name = body.get("id") if isinstance(body, dict) else None
+                before = None
                 if isinstance(name, str):
+                    result["id"] = name
                     if name in seen:
                         raise documents.bad("The same id occurs before in this body.")
                     seen.add(name)
-                before = self._before(name, known)
+                    if (before := known.get(name)) is not None:
+                        self._check_replaceable(name, before)
                 made = rules.item(Body(body, self.nulls), before)
                 if before is not None and made == before:
                     result |= {"status": 200, "unchanged": True}
@@ -103,23 +142,26 @@ class Batch:
                     replaced.append(made["id"])
             except Problem as problem:
                 result |= refusal(problem)
-        rows.sort(key=lambda row: row.id)
+        rows.sort(key=attrgetter("id"))
         return rows, replaced
 
-    def _before(self, name: Any, known: dict[str, Document]) -> Document | None:
-        """What is replaced. Raises Problem 409, 428."""
-        if not isinstance(name, str):
-            return None  # which the acceptance refuses
-        if name in self.withdrawn:
-            raise tombstones.used(str(self.collection["id"]), name)
-        before = known.get(name)
-        if before is None:
-            return None
-        if not self.upsert or not visible(self.acceptance.identity, before.get("properties") or {}):
+    def _check_replaceable(self, name: str, before: Document) -> None:
+        """Raises Problem 409, 428."""
+        if not visible(self.acceptance.identity, before.get("properties") or {}):
             raise exists(str(self.collection["id"]), name)
         if self.collection.get(REQUIRED_FIELD) is True:
             raise Problem(428, "precondition-required", "This collection takes changes of single items with If-Match.")
-        return before
+
+    def without(
+        self, rows: list[StoredItem], names: Set[str], reason: Callable[[str, str], Problem]
+    ) -> list[StoredItem]:
+        """`rows` but for those with one of the ids, which are refused."""
+        if not names:
+            return rows
+        for result in self.results:
+            if result["id"] in names and result["status"] < 400:
+                result |= refusal(reason(str(self.collection["id"]), result["id"]))
+        return [row for row in rows if row.id not in names]
 
     def refused(self) -> bool:
         return any(result["status"] >= 400 for result in self.results)
@@ -169,16 +211,15 @@ def refusal(problem: Problem) -> Document:
 
 async def load(database: Database, batch: Batch, mode: Mode) -> None:
     """Write the batch, by as many attempts as it takes. Raises Problem."""
-    name = str(batch.collection["id"])
-    await storing.transaction(database, name, lambda connection: write(connection, batch, mode))
 
+    async def attempt(connection: Connection) -> None:
+        try:
+            await write(connection, batch, mode)
+        except storing.Taken:
+            batch.careful = True
+            raise
 
-async def known_items(connection: Connection, batch: Batch) -> dict[str, Document]:
-    """The items of the batch that exist: held, when they are to be replaced; else that they do is enough."""
-    holder, names = str(batch.collection["id"]), batch.names()
-    if batch.upsert:
-        return {name: document for name, (document, _) in (await storing.locked(connection, holder, names)).items()}
-    return {row["id"]: {} for row in await connection.fetch("select catalogue.held($1, $2) as id", holder, names)}
+    await storing.transaction(database, str(batch.collection["id"]), attempt)
 
 
 async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
@@ -186,10 +227,17 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
     holder = await storing.holder_of(connection, str(batch.collection["id"]))
     if holder is None:
         raise Problem(404, "not-found", "The collection does not exist, or you may not see it.")
-    known = await known_items(connection, batch)
-    batch.withdrawn = await tombstones.taken(connection, holder.name, batch.names())
+    known: Mapping[str, Document] = {}
+    if batch.upsert:
+        held = await storing.locked(connection, holder.name, batch.names())
+        known = {name: document for name, (document, _) in held.items()}
     async with batch.turn:
         rows, replaced = await run_in_threadpool(batch.accept, holder, known)
+    names = [row.id for row in rows]
+    rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
+    refused = mode is Mode.ALL and batch.refused()
+    if not batch.upsert and (batch.careful or refused):  # whoever is refused is told all
+        rows = batch.without(rows, await storing.held(connection, holder.name, names), exists)
     if mode is Mode.ALL and batch.refused():
         raise batch.problem()
     if not rows:

@@ -191,6 +191,11 @@ async def check_single(connection: Connection, holder: Holder, names: Sequence[s
         raise Taken
 
 
+async def held(connection: Connection, collection: str, names: Sequence[str]) -> set[str]:
+    """Those of the ids that items have."""
+    return {row["id"] for row in await connection.fetch("select catalogue.held($1, $2) as id", collection, names)}
+
+
 async def replace(connection: Connection, holder: Holder, item: StoredItem) -> None:
     """Write `item` over the one with its id, which the caller has locked. Raises NoRoom."""
     try:

@@ -169,14 +169,15 @@ class Writer:
         """Create an item, or several at once as a FeatureCollection."""
         identity, database = caller(request), database_of(request)
         collection = await _writable(database, identity, collection_id)
-        body = await bodies.body_of(request)
+        content = await bodies.content_of(request)
+        nulls = b"null" in content
         acceptance = Acceptance(identity, self.store)
-        if bulk.is_several(body.document):
-            features = bulk.features_of(body.document)
-            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, body.nulls, self._turn)
+        if (features := bulk.features_of(content)) is not None:
+            batch = bulk.Batch(acceptance, collection, features, method is Method.UPSERT, nulls, self._turn)
             await bulk.load(database, batch, mode)
             told = batch.document()
             return answer(told, status=207 if mode is Mode.PARTIAL else 201 if told["created"] else 200)
+        body = Body(bodies.decoded(content), nulls)
         made = await run_in_threadpool(acceptance.item, collection, body)
         name = str(made["id"])
         own = stac(identity.public_base, "collections", collection_id, "items", name)

@@ -273,6 +273,7 @@ language plpgsql set enable_memoize = off as $$
 declare
     deprecated text[];
     lasting interval;
+    found_in text;
 begin
     perform set_config('bocage.entered', 'together', true);
     execute format($put$
@@ -324,6 +325,10 @@ begin
         perform catalogue.list_deprecated(in_collection, deprecated);
     end if;
 exception when unique_violation then
+    get stacked diagnostics found_in = schema_name;
+    if found_in = 'pgstac' then
+        raise;
+    end if;
     -- Of one pgSTAC has nothing, or another table of the collection has it.
     execute format($put$
         insert into %s (id, collection, datetime, end_datetime, geometry, content)
