@@ -33,7 +33,7 @@ from bocage_deploy.platform import Platform
 
 ITEMS, PORT, SENDERS, LOADERS = 1_000_000, 8798, 4, 2
 _COLLECTIONS = [name for name, _ in WORLD.collections]
-_BY_LOADER, _BY_API, _KILLED = _COLLECTIONS[:3]
+_BY_LOADER, _BY_API, _BY_KILLED_API, _KILLED = _COLLECTIONS[:4]
 
 
 def line(text: str = "") -> None:
@@ -121,28 +121,28 @@ def loaded_bare(run: Run) -> float:
 
 
 def sent(run: Run, key: str, url: str) -> dict[str, float]:
-    """Half of a collection through the API by several senders; the other half while its process is killed."""
-    bench_loading.delete_items(url, _BY_API)
+    """A collection through the API by several senders; another one while its process is killed."""
+    for name in (_BY_API, _BY_KILLED_API):
+        bench_loading.delete_items(url, name)
     batches = list(bench_loading.batches(run.file(_BY_API), run.each))
-    half = len(batches) // 2
-    sender = bench_loading.Sender(PORT, key, _BY_API)
-    seconds = sender.send_all(batches[:half], SENDERS)
+    seconds = bench_loading.Sender(PORT, key, _BY_API).send_all(batches, SENDERS)
     supervisor = int((run.folder / "ours" / "supervisor.pid").read_text())
 
     def kill_in_the_middle() -> None:
-        while bench_loading.held(url, _BY_API) < run.each * 3 // 4:
+        while bench_loading.held(url, _BY_KILLED_API) < run.each // 2:
             time.sleep(0.05)
         os.kill(below(supervisor, "-m bocage_catalogue"), signal.SIGKILL)
 
+    sender = bench_loading.Sender(PORT, key, _BY_KILLED_API)
     with ThreadPoolExecutor(1) as pool:
         killing = pool.submit(kill_in_the_middle)
-        sender.send_all(batches[half:], SENDERS)
+        sender.send_all(list(bench_loading.batches(run.file(_BY_KILLED_API), run.each)), SENDERS)
         killing.result(timeout=60)
     return {
-        "rate": sum(len(batch) for batch in batches[:half]) / seconds,
+        "rate": run.each / seconds,
         "again": sender.sent_again,
-        "missing": bench_loading.missing(url, run.file(_BY_API), _BY_API),
-        "differ": bench_loading.differences(url, _BY_API),
+        "missing": sum(bench_loading.missing(url, run.file(name), name) for name in (_BY_API, _BY_KILLED_API)),
+        "differ": sum(bench_loading.differences(url, name) for name in (_BY_API, _BY_KILLED_API)),
     }
 
 
@@ -161,7 +161,7 @@ def killed(run: Run, url: str) -> dict[str, int]:
 
 def load_the_rest(run: Run, url: str) -> None:
     """The other collections, some at once, with the time that is left; ends early when the time is up."""
-    waiting = [name for name in _COLLECTIONS[3:] if f"load {name}" not in run.results]
+    waiting = [name for name in _COLLECTIONS[4:] if f"load {name}" not in run.results]
     begun, done, running = time.monotonic(), 0, dict[Future[float], str]()
     with ThreadPoolExecutor(LOADERS) as pool:
         while waiting or running:

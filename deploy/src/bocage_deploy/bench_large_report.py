@@ -57,7 +57,7 @@ def report(results: Mapping[str, Any], each: int) -> tuple[str, bool]:
 
 Written by `make bench-large` on {time.strftime("%-d %B %Y")}: {os.cpu_count()} processors, {platform.system()}
 {platform.release()}, everything on one machine, through the gateway with an API key, one request at a time; the items
-({results["made"] / 1000:.1f} kB each, in {len([n for n in results if n.startswith("load ")]) + 3} collections) are made up, and the same each time.
+({results["made"] / 1000:.1f} kB each, in {len([n for n in results if n.startswith("load ")]) + 4} collections) are made up, and the same each time.
 
 | what | found | promised | |
 |---|---|---|---|

@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import orjson
 import psycopg
+from bocage_catalogue.bulk import MOST_ITEMS
 from bocage_catalogue.database import Database
 from bocage_catalogue.finished import finish
 
 Line = Callable[[str], None]
-MOST_IN_A_BATCH = 500
 _PATIENCE_SECONDS = 60.0
 
 
@@ -102,9 +102,9 @@ _WAITING = "select count(*) from catalogue.finished_item where body is null"
 
 
 def batches(file: Path, items: int) -> Iterator[list[bytes]]:
-    """The lines of a file of so many items, a batch at a time; twenty batches or more."""
+    """The lines of a file of so many items, as many at a time as are taken; twenty batches or more."""
     with file.open("rb") as handle:
-        while lines := list(islice(handle, min(MOST_IN_A_BATCH, items // 20 + 1))):
+        while lines := list(islice(handle, min(MOST_ITEMS, items // 20 + 1))):
             yield lines
 
 

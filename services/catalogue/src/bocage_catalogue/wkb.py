@@ -40,6 +40,14 @@ def positions(geometry: Geometry) -> list[list[float]]:
 
 def ewkb(geometry: Geometry) -> bytes:
     """A valid geometry of longitudes and latitudes. It has heights when all its positions do. Raises NotClosed."""
+    if geometry["type"] == "Polygon" and len(geometry["coordinates"]) == 1:  # as nearly all are
+        [ring] = geometry["coordinates"]
+        values = list(chain.from_iterable(ring))
+        if len(values) == 2 * len(ring):
+            if ring[0] != ring[-1]:
+                raise NotClosed
+            head = (1, _CODES["Polygon"] | _REFERENCED, _WGS84, 1, len(ring))
+            return struct.pack(f"<BIIII{len(values)}d", *head, *values)
     dimensions = 3 if min(map(len, positions(geometry)), default=3) > 2 else 2
     code = _code(geometry, dimensions)
     return _OUTERMOST.pack(1, code | _REFERENCED, _WGS84) + _inside(geometry, dimensions)
