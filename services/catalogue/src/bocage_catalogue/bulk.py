@@ -104,6 +104,8 @@ class Batch:
     careful: bool = False
     """Whether those that exist are looked for before they are inserted: after an attempt that found some."""
     results: list[Document] = field(default_factory=list)
+    accepted: tuple[Holder, list[StoredItem], list[Document]] | None = None
+    """What `accept_new` found, and how the collection stored items then."""
 
     def names(self) -> list[str]:
         """The ids that are texts, each once."""
@@ -113,6 +115,15 @@ class Batch:
                 if isinstance(name := _named.decode(feature).id, str):
                     found.add(name)
         return sorted(found)
+
+    def accept_new(self, holder: Holder) -> list[StoredItem]:
+        """The rows to write where nothing is replaced; another attempt need not ask again."""
+        if self.accepted is None or self.accepted[0] != holder:
+            rows, _ = self.accept(holder, {})
+            self.accepted = holder, rows, self.results
+        _, rows, results = self.accepted
+        self.results = [dict(result) for result in results]
+        return rows
 
     def accept(self, holder: Holder, known: Mapping[str, Document]) -> tuple[list[StoredItem], list[str]]:
         """The rows to write, in the order of their ids, and the ids of those that they replace; sets `results`."""
@@ -227,12 +238,15 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
     holder = await storing.holder_of(connection, str(batch.collection["id"]))
     if holder is None:
         raise Problem(404, "not-found", "The collection does not exist, or you may not see it.")
-    known: Mapping[str, Document] = {}
+    replaced: Sequence[str] = ()
     if batch.upsert:
         held = await storing.locked(connection, holder.name, batch.names())
         known = {name: document for name, (document, _) in held.items()}
-    async with batch.turn:
-        rows, replaced = await run_in_threadpool(batch.accept, holder, known)
+        async with batch.turn:
+            rows, replaced = await run_in_threadpool(batch.accept, holder, known)
+    else:
+        async with batch.turn:
+            rows = await run_in_threadpool(batch.accept_new, holder)
     names = [row.id for row in rows]
     rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
     refused = mode is Mode.ALL and batch.refused()

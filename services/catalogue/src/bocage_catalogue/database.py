@@ -198,11 +198,11 @@ def attempts() -> range:
     return range(_ATTEMPTS)
 
 
-async def pause(attempt: int) -> None:
-    """Before another attempt. Raises Problem 503 after the last."""
+async def pause(attempt: int, seconds: float = 0.05) -> None:
+    """Before another attempt, twice as long each time. Raises Problem 503 after the last."""
     if attempt + 1 >= _ATTEMPTS:
         raise Problem(503, "contended", "Others write to this collection now; try again.", headers={"Retry-After": "1"})
-    await asyncio.sleep(0.05 * 2**attempt)
+    await asyncio.sleep(seconds * 2**attempt)
 
 
 class Asking:

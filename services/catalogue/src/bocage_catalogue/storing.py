@@ -254,7 +254,7 @@ async def transaction(
                 return await write(connection)
         except NoRoom as error:
             need = error.items
-            await pause(attempt)
+            await pause(attempt, 0)  # it is made now, and nobody need be waited for
         except (Contended, Taken):
             alone = True
             await pause(attempt)
