@@ -34,7 +34,7 @@ _log = logging.getLogger("bocage.catalogue")
 
 # Writers of an item wait for its batch to end: some fifty milliseconds.
 _BATCH = 100
-_PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 2.0, 5.0
+_PAUSE, _PAUSE_BESIDE_LOADS, _PAUSE_AFTER_FAILURE = 0.5, 10.0, 5.0
 # Writing so many items a second is a load in bulk.
 _LOAD = 1000
 
@@ -118,7 +118,7 @@ async def item_row(database: Database, identity: Identity, collection: str, name
 async def keep_finishing(database: Database) -> None:
     """Lay out what was written, soon afterwards, until cancelled. Any number of copies may do so at once."""
     clock = asyncio.get_running_loop().time
-    written, looked = 0, clock()
+    written, looked, finished = 0, clock(), clock()
     while True:
         pause = _PAUSE
         try:
@@ -126,9 +126,11 @@ async def keep_finishing(database: Database) -> None:
                 seen, now = int(await connection.fetchval("select last_value from catalogue.revision")), clock()
                 loading = seen - written > _LOAD * (now - looked)
                 written, looked = seen, now
-                if await finish(connection):
-                    # Who loads in bulk goes first, whichever way: until then items are laid out when they are read.
-                    pause = _PAUSE_BESIDE_LOADS if loading else 0
+                # Who loads in bulk goes first, whichever way: until then items are laid out when they are read.
+                if not loading or now - finished > _PAUSE_BESIDE_LOADS:
+                    finished = now
+                    if await finish(connection) and not loading:
+                        pause = 0
         except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
