@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -64,6 +65,27 @@ def test_what_became_of_each(catalogue: Any, items: str) -> None:
     assert [r["status"] for r in partial.json()["results"]] == [201, *(r["status"] for r in results[1:])]
     assert ids(client, items) == {"there", "new"}
     assert client.get(f"{items}/there").json()["properties"]["v"] == 1
+
+
+def test_texts_that_are_no_json_are_told_of_where_they_are(catalogue: Any, items: str) -> None:
+    client, sent = catalogue.researcher, {"headers": {"content-type": "application/json"}}
+    good = json.dumps(catalogue.item("good"))
+    for body in (
+        f'{{"type": "FeatureCollection", "features": [{good}', "[" * 100_000, '{"a":' * 100_000, "", "nul",
+        f'{{"type": "FeatureCollection", "features": [{good}, "\\ud800"]}}',
+    ):  # fmt: skip
+        answer = client.post(items, content=body, **sent)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid-object"), answer.text
+        assert "not JSON" in answer.json()["detail"]
+    deep = json.dumps(catalogue.item("deep", x=1)).replace('"x": 1', f'"x": {"[" * 80 + "]" * 80}')
+    answer = client.post(items, content=f'{{"type": "FeatureCollection", "features": [{good}, {deep}]}}', **sent)
+    assert answer.status_code == 400 and "64 levels" in answer.json()["detail"]
+    odd = json.dumps(catalogue.item("odd", x=1)).replace('"x": 1', '"x": 1e999')  # which no decoder knows
+    partial = client.post(
+        f"{items}?mode=partial", content=f'{{"features": [{good}, {odd}], "type": "FeatureCollection"}}', **sent
+    )
+    assert [r["status"] for r in partial.json()["results"]] == [201, 400], partial.text
+    assert ids(client, items) == {"good"}
 
 
 def test_conflicts_alone_are_a_conflict_and_all_are_named(catalogue: Any, items: str) -> None:

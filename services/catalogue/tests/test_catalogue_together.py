@@ -51,21 +51,31 @@ def test_what_is_put_together_is_entered_as_one_by_one(
                 last = {"start_datetime": f"{year}-03-01T00:00:00Z", "end_datetime": f"{year}-09-01T00:00:00Z"}
                 one["properties"] |= last | {"eo:cloud_cover": year / 7}
                 one["geometry"] = {"type": "LineString", "coordinates": [[n / 9, n] for n in range(-40, 40)]}
+            if year == 2020:
+                one["properties"] = {**one["properties"], "deprecated": True}
+        admin.execute(FORGET)
         load(loader, [{n: v for n, v in one.items() if v is not None} for one in whole], Methods.insert)
         by_trigger = admin.execute(AS_FOUND).fetchall()
-        changes = admin.execute(CHANGED).fetchall()
+        changes, noted = admin.execute(CHANGED).fetchall(), admin.execute(NOTED).fetchall()
         assert len(by_trigger) == len(changes) == len(made)
         admin.execute("create temp table kept as select * from pgstac.items")
         admin.execute("delete from pgstac.items")
         admin.execute("delete from catalogue.written")
+        admin.execute(FORGET)
         admin.execute(PUT, {"table": table_of(admin, "scenes"), "collection": "scenes"})
         assert admin.execute(AS_FOUND).fetchall() == by_trigger
         assert admin.execute(CHANGED).fetchall() == changes
+        assert admin.execute(NOTED).fetchall() == noted
         kept(admin)
 
     check()
 
 
+FORGET = "update catalogue.finished_collection set longest = null, deprecated_items = false"
+NOTED = """
+select c.longest, c.deprecated_items, array(select d.id from catalogue.deprecated_item d order by d.id) as deprecated
+from catalogue.finished_collection c
+"""
 CHANGED = (
     "select collection, id, was::text, became::text, swept from catalogue.written where id is not null order by id"
 )
@@ -108,6 +118,21 @@ def test_what_is_inserted_after_a_put_is_entered_by_its_trigger(admin: psycopg.C
         admin.execute("delete from pgstac.items where id = 'after-failure'")
     found = kept(admin)
     assert found.keys() == {"a", "b", "after-put"} and found["b"]["content"]["x"] == 1
+
+
+def test_what_is_left_of_an_item_that_pgstac_has_lost_is_entered_over(
+    admin: psycopg.Connection[Any], loader: Loader
+) -> None:
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    load(loader, [item(name) for name in ("a", "b", "c")], Methods.insert)
+    admin.execute("create temp table kept as select * from pgstac.items where id <> 'c'")
+    admin.execute("alter table pgstac.items disable trigger keep_finished")
+    admin.execute("delete from pgstac.items where id = 'b'")
+    admin.execute("alter table pgstac.items enable trigger keep_finished")
+    admin.execute("delete from pgstac.items where id = 'a'")
+    admin.execute("update kept set content = content || '{\"x\": 1}'")
+    admin.execute(PUT, {"table": table_of(admin, "scenes"), "collection": "scenes"})
+    assert {name: row["content"].get("x") for name, row in kept(admin).items()} == {"a": 1, "b": 1, "c": None}
 
 
 def test_an_id_in_another_partition_is_entered_over(admin: psycopg.Connection[Any], loader: Loader) -> None:

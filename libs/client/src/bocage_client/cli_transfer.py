@@ -101,7 +101,7 @@ def load(
     collection: Annotated[str | None, typer.Option(help="Into this collection, whatever the items say.")] = None,
     upsert: Annotated[bool, typer.Option("--upsert", help="Replace items that are there and differ.")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Go on past what can't be loaded.")] = False,
-    batch: Annotated[int, typer.Option(min=1, max=1000, help="Items sent at once.")] = 500,
+    batch: Annotated[int, typer.Option(min=1, max=1000, help="Items sent at once.")] = 1000,
     failures: Annotated[Path | None, typer.Option(help="File for what could not be loaded, and why (NDJSON).")] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget what an earlier run of this load has done.")

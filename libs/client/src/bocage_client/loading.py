@@ -35,7 +35,7 @@ class Reporter(Protocol):
 class Options:
     collection: str | None = None
     manner: Manner = field(default_factory=Manner)
-    batch: int = 500
+    batch: int = 1000
     failures: Path | None = None
     restart: bool = False
 
@@ -189,13 +189,14 @@ class _Run:
 
     def _collect(self) -> None:
         """Wait for a batch. Raises what it ended with."""
-        done, self._sent = wait(self._sent, return_when=FIRST_COMPLETED)
         errors = []
-        for future in done:
+        for future in wait(self._sent, return_when=FIRST_COMPLETED).done:
             if error := future.exception():
                 errors.append(error)
             else:
                 self._note(future.result())
+            # Not before: whoever is interrupted here takes down the rest when it closes.
+            self._sent.discard(future)
         if errors:
             raise errors[0]
 
