@@ -77,6 +77,10 @@ def test_texts_that_are_no_json_are_told_of_where_they_are(catalogue: Any, items
         answer = client.post(items, content=body, **sent)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid-object"), answer.text
         assert "not JSON" in answer.json()["detail"]
+    for raw in (b'{"type": "\xff"}', b'{"type": "FeatureCollection", "features": [%s], "x": "\xff"}' % good.encode()):
+        for method in ("insert", "upsert"):
+            answer = client.post(f"{items}?mode=partial&method={method}", content=raw, **sent)
+            assert answer.status_code == 400 and "not JSON" in answer.json()["detail"], answer.text
     deep = json.dumps(catalogue.item("deep", x=1)).replace('"x": 1', f'"x": {"[" * 80 + "]" * 80}')
     answer = client.post(items, content=f'{{"type": "FeatureCollection", "features": [{good}, {deep}]}}', **sent)
     assert answer.status_code == 400 and "64 levels" in answer.json()["detail"]
@@ -85,7 +89,26 @@ def test_texts_that_are_no_json_are_told_of_where_they_are(catalogue: Any, items
         f"{items}?mode=partial", content=f'{{"features": [{good}, {odd}], "type": "FeatureCollection"}}', **sent
     )
     assert [r["status"] for r in partial.json()["results"]] == [201, 400], partial.text
+    assert "item is not JSON" in partial.json()["results"][1]["detail"]
+    nul = json.dumps(together(catalogue.item("good", x=2), catalogue.item("\0")))
+    upsert = client.post(f"{items}?mode=partial&method=upsert", content=nul, **sent)
+    assert [r["status"] for r in upsert.json()["results"]] == [200, 400], upsert.text
     assert ids(client, items) == {"good"}
+
+
+def test_what_is_refused_is_not_taken_away(fresh_catalogue: Any, admin: psycopg.Connection[Any]) -> None:
+    """An id that was withdrawn, and is there all the same: somebody has loaded it past the API."""
+    client, items = fresh_catalogue.service, "/stac/collections/scenes/items"
+    assert client.post("/stac/collections", json=fresh_catalogue.collection("scenes")).status_code == 201
+    assert client.post(items, json=together(*(fresh_catalogue.item(name, v=1) for name in "abc"))).status_code == 201
+    admin.execute(
+        "insert into catalogue.tombstone (collection, id, audience, reason, actor, document)"
+        " select 'scenes', n.id, 'public', 'none', 'ann', '{}' from (values ('a'), ('c')) n (id)"
+    )
+    sent = together(fresh_catalogue.item("a", v=2), fresh_catalogue.item("b", v=2), fresh_catalogue.item("c", v=1))
+    answer = client.post(f"{items}?mode=partial&method=upsert", json=sent)
+    assert [r["status"] for r in answer.json()["results"]] == [409, 200, 409], answer.text
+    assert ids(client, items) == {"a", "b", "c"}
 
 
 def test_conflicts_alone_are_a_conflict_and_all_are_named(catalogue: Any, items: str) -> None:

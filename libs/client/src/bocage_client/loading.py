@@ -125,12 +125,13 @@ class _Run:
     def close(self) -> None:
         """What is on its way arrives, and is taken down; what waits does not leave."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for future in self._sent:
-            if not future.cancelled() and future.exception() is None:
-                self._note(future.result())
-        self._sent.clear()
-        if self._failures is not None:
-            self._failures.close()
+        try:
+            for future in list(self._sent):
+                if not future.cancelled() and future.exception() is None:
+                    self._note(future)
+        finally:
+            if self._failures is not None:
+                self._failures.close()
 
     def _ended(self) -> bool:
         return self.made.failed > 0 and not self._options.manner.partial
@@ -193,15 +194,17 @@ class _Run:
         for future in wait(self._sent, return_when=FIRST_COMPLETED).done:
             if error := future.exception():
                 errors.append(error)
+                self._sent.discard(future)
             else:
-                self._note(future.result())
-            # Not before: whoever is interrupted here takes down the rest when it closes.
-            self._sent.discard(future)
+                self._note(future)
         if errors:
             raise errors[0]
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, future: Future[Outcome]) -> None:
+        outcome = future.result()
         self._journal.add(outcome.done)
+        # Not before: of what is interrupted here, the rest is noted when it is closed.
+        self._sent.discard(future)
         self.made.new += outcome.new
         self.made.updated += outcome.updated
         self.made.unchanged += outcome.unchanged

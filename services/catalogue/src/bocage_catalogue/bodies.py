@@ -67,12 +67,12 @@ def decoded(body: bytes) -> Any:
     return document
 
 
-def parsed(text: bytes | memoryview) -> Any:
+def parsed(text: bytes | memoryview, what: str = "body") -> Any:
     """The same, however deep it is."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise documents.bad(f"The body is not JSON: {str(error)[:200]}.") from error
+        raise documents.bad(f"The {what} is not JSON: {str(error)[:200]}.") from error
 
 
 def shallow(body: bytes) -> bool:

@@ -65,8 +65,9 @@ def features_of(body: bytes) -> list[Feature] | None:
     Each is decoded when its turn comes: all of them take more memory than the processor's caches.
     """
     try:
+        str(body, "utf-8")  # what is passed over below is not looked at
         several = _several.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # which the ordinary decoder tells more of
     if several.type != "FeatureCollection":
         return None
@@ -104,6 +105,8 @@ class Batch:
     careful: bool = False
     """Whether those that exist are looked for before they are inserted: after an attempt that found some."""
     results: list[Document] = field(default_factory=list)
+    withdrawn: Set[str] = frozenset()
+    """Ids that are not used again, as far as it was asked before the items are accepted."""
     accepted: tuple[Holder, list[StoredItem], list[Document]] | None = None
     """What `accept_new` found, and how the collection stored items then."""
 
@@ -112,7 +115,7 @@ class Batch:
         found = set[str]()
         for feature in self.features:
             with suppress(msgspec.MsgspecError):
-                if isinstance(name := _named.decode(feature).id, str):
+                if isinstance(name := _named.decode(feature).id, str) and "\0" not in name:
                     found.add(name)
         return sorted(found)
 
@@ -133,7 +136,7 @@ class Batch:
             result: Document = {"index": index, "id": None}
             self.results.append(result)
             try:
-                body = bodies.parsed(feature)
+                body = bodies.parsed(feature, "item")
                 name = body.get("id") if isinstance(body, dict) else None
                 before = None
                 if isinstance(name, str):
@@ -141,6 +144,8 @@ class Batch:
                     if name in seen:
                         raise documents.bad("The same id occurs before in this body.")
                     seen.add(name)
+                    if name in self.withdrawn:
+                        raise tombstones.used(str(self.collection["id"]), name)
                     if (before := known.get(name)) is not None:
                         self._check_replaceable(name, before)
                 made = rules.item(Body(body, self.nulls), before)
@@ -240,15 +245,17 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
         raise Problem(404, "not-found", "The collection does not exist, or you may not see it.")
     replaced: Sequence[str] = ()
     if batch.upsert:
-        held = await storing.locked(connection, holder.name, batch.names())
+        names = batch.names()
+        held = await storing.locked(connection, holder.name, names)
         known = {name: document for name, (document, _) in held.items()}
+        batch.withdrawn = await tombstones.taken(connection, holder.name, names)
         async with batch.turn:
             rows, replaced = await run_in_threadpool(batch.accept, holder, known)
     else:
         async with batch.turn:
             rows = await run_in_threadpool(batch.accept_new, holder)
-    names = [row.id for row in rows]
-    rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
+        names = [row.id for row in rows]
+        rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
     refused = mode is Mode.ALL and batch.refused()
     if not batch.upsert and (batch.careful or refused):  # whoever is refused is told all
         rows = batch.without(rows, await storing.held(connection, holder.name, names), exists)
