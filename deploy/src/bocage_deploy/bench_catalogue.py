@@ -44,7 +44,7 @@ from bocage_deploy.home import Home
 from bocage_deploy.platform import Platform
 
 Line = Callable[[str], None]
-ITEMS, ROUNDS = 100_000, 40
+ITEMS, ROUNDS = 100_000, 100
 _PAGES, _MEASURED_PAGES = 49, 10
 _PORTS = {"ours": 8795, "peer": 8796, "faster": 8797}
 _PARTS = ("gateway", "catalogue", "rights")
