@@ -256,9 +256,8 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
             rows = await run_in_threadpool(batch.accept_new, holder)
         names = [row.id for row in rows]
         rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
-    refused = mode is Mode.ALL and batch.refused()
-    if not batch.upsert and (batch.careful or refused):  # whoever is refused is told all
-        rows = batch.without(rows, await storing.held(connection, holder.name, names), exists)
+        if batch.careful or (mode is Mode.ALL and batch.refused()):  # whoever is refused is told all
+            rows = batch.without(rows, await storing.held(connection, holder.name, names), exists)
     if mode is Mode.ALL and batch.refused():
         raise batch.problem()
     if not rows:

@@ -129,8 +129,7 @@ async def keep_finishing(database: Database) -> None:
                 # Who loads in bulk goes first, whichever way: until then items are laid out when they are read.
                 if not loading or now - finished > _PAUSE_BESIDE_LOADS:
                     finished = now
-                    if await finish(connection) and not loading:
-                        pause = 0
+                    pause = 0 if await finish(connection) and not loading else _PAUSE
         except Exception as error:
             # The database is away, or others write: meanwhile items are laid out when they are read.
             _log.warning("items are not finished", extra={"reason": type(error).__name__})
@@ -217,8 +216,7 @@ async def frequent_page(
     if token is not None:
         asked = _fingerprint(identity, search)
         place, keys = places.place(token, (), Known(), asked)
-    form = frequent.form(search, place)
-    if form is None:
+    if (form := frequent.form(search, place)) is None:
         return None
     sql = frequent.statement(form)
     holding = database.holders.of(identity)

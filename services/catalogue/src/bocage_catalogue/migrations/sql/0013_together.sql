@@ -128,8 +128,8 @@ language sql as $$
     where c.id = in_collection and not c.deprecated_items
 $$;
 
--- A transaction that deleted items, or lets others see them, may have told of an item before that it enters: pgSTAC
--- replaces one by deleting and inserting it. Others need not look.
+-- Only a transaction that has deleted items may have told before of one that it enters: pgSTAC replaces an item by
+-- deleting and inserting it. Others need not look.
 drop trigger note_item on finished_item;
 create function note_deleted_item() returns trigger
 language plpgsql security definer set search_path = catalogue, public set enable_seqscan = off as $$
