@@ -147,7 +147,7 @@ class Cluster:
             self._run(
                 [
                     str(self.programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER, f"--pwfile={name}",
-                    "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions",
+                    "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--lc-collate=C", "--no-instructions",
                 ]
             )  # fmt: skip
         finally:
