@@ -125,6 +125,8 @@ def sent(run: Run, key: str, url: str) -> dict[str, float]:
     for name in (_BY_API, _BY_KILLED_API):
         bench_loading.delete_items(url, name)
     batches = list(bench_loading.batches(run.file(_BY_API), run.each))
+    # As the bare pgSTAC: with nothing beside it that another load has left to do.
+    bench_loading.wait_until_laid_out(url, line)
     seconds = bench_loading.Sender(PORT, key, _BY_API).send_all(batches, SENDERS)
     supervisor = int((run.folder / "ours" / "supervisor.pid").read_text())
 

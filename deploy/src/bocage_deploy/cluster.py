@@ -175,6 +175,8 @@ class Cluster:
             "max_locks_per_transaction": "256",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            # Nearly every connection uses it: loaded once, it need not be linked by each.
+            "shared_preload_libraries": "postgis-3",
             "logging_collector": "off",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -119,9 +119,13 @@ class Batch:
                     found.add(name)
         return sorted(found)
 
+    def is_accepted(self, holder: Holder) -> bool:
+        """Whether `accept_new` has found already what it would find."""
+        return self.accepted is not None and self.accepted[0] == holder
+
     def accept_new(self, holder: Holder) -> list[StoredItem]:
         """The rows to write where nothing is replaced; another attempt need not ask again."""
-        if self.accepted is None or self.accepted[0] != holder:
+        if self.accepted is None or not self.is_accepted(holder):
             rows, _ = self.accept(holder, {})
             self.accepted = holder, rows, self.results
         _, rows, results = self.accepted
@@ -252,8 +256,11 @@ async def write(connection: Connection, batch: Batch, mode: Mode) -> None:
         async with batch.turn:
             rows, replaced = await run_in_threadpool(batch.accept, holder, known)
     else:
-        async with batch.turn:
-            rows = await run_in_threadpool(batch.accept_new, holder)
+        if batch.is_accepted(holder):  # by an attempt before this one
+            rows = batch.accept_new(holder)
+        else:
+            async with batch.turn:
+                rows = await run_in_threadpool(batch.accept_new, holder)
         names = [row.id for row in rows]
         rows = batch.without(rows, await tombstones.taken(connection, holder.name, names), tombstones.used)
         if batch.careful or (mode is Mode.ALL and batch.refused()):  # whoever is refused is told all
