@@ -106,24 +106,23 @@ async def _finish(url: str, line: Line) -> None:
 _WAITING = "select count(*) from catalogue.finished_item where body is null"
 
 
-def batches(file: Path, items: int) -> Iterator[list[bytes]]:
-    """The lines of a file of so many items, as many at a time as are taken; twenty batches or more."""
+def bodies(file: Path, items: int) -> Iterator[bytes]:
+    """The items of a file of so many, as many in a request as are taken; twenty requests or more."""
     with file.open("rb") as handle:
         while lines := list(islice(handle, min(MOST_ITEMS, items // 20 + 1))):
-            yield lines
+            yield b'{"type":"FeatureCollection","features":[' + b",".join(line.rstrip() for line in lines) + b"]}"
 
 
 class Sender:
-    """Sends batches of items to one collection, over and over until each was taken."""
+    """Sends items to one collection, each request over and over until it was taken."""
 
     def __init__(self, port: int, key: str, collection: str) -> None:
         self._port, self._collection = port, collection
         self._headers = {"X-API-Key": key, "Content-Type": "application/json"}
         self.sent_again = 0
 
-    def send(self, lines: Sequence[bytes]) -> None:
+    def send(self, body: bytes) -> None:
         """A batch that was taken before its answer came is refused as a whole the second time: then it is in."""
-        body = b'{"type":"FeatureCollection","features":[' + b",".join(line.rstrip() for line in lines) + b"]}"
         deadline, attempts = time.monotonic() + _PATIENCE_SECONDS, 0
         while True:
             attempts += 1
@@ -147,8 +146,8 @@ class Sender:
         finally:
             connection.close()
 
-    def send_all(self, waiting: Sequence[list[bytes]], senders: int) -> float:
-        """Send batches, some at once; the seconds that it took."""
+    def send_all(self, waiting: Sequence[bytes], senders: int) -> float:
+        """Send what is waiting, some at once; the seconds that it took."""
         begun = time.monotonic()
         with ThreadPoolExecutor(senders) as pool:
             list(pool.map(self.send, waiting))
