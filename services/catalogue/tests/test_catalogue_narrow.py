@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -122,3 +125,62 @@ def test_many_are_estimated_from_what_the_caller_sees(scenes: Any) -> None:
         assert search(client, limit=10)["numberMatched"] == number
     few = search(scenes.anonymous, **everywhere, ids=[f"s{n}" for n in range(300)])
     assert (few["numberMatched"], "bocage:numberMatched" in few) == (200, False)
+
+
+def test_a_row_holds_of_an_item_its_properties_alone(scenes: Any, admin: psycopg.Connection[Any]) -> None:
+    put(scenes.researcher, "scenes", *(scenes.item(f"n{n}", gsd=n) for n in range(1, 13)), scenes.item("alone"))
+    rows = admin.execute(
+        "select f.content as kept, i.content -> 'properties' as properties from catalogue.finished_item f"
+        " join pgstac.items i using (collection, id) where collection = 'scenes'"
+    ).fetchall()
+    assert len(rows) == 13
+    for row in rows:
+        assert row["kept"] == {"properties": row["properties"]} and "bocage:owner" in row["properties"]
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant of RFC 3339 that a text is, or the first of a day, to the microsecond."""
+    found = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d))?", text, re.A
+    )
+    if found is None:
+        return None
+    day, time, fraction, offset = found.groups()
+    zone = offset if offset and offset not in "Zz" else "+00:00"
+    micros = (fraction or "")[:6].ljust(6, "0")
+    try:
+        return datetime.fromisoformat(f"{day}T{time or '00:00:00'}.{micros}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def test_texts_are_the_instants_that_they_say(scenes: Any, admin: psycopg.Connection[Any]) -> None:
+    dice = random.Random(5)
+    texts = ["", "Z", "2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "2024-02-28T23:59:59Z", "2024-02-28T24:00:00Z"]
+    texts += ["2024-02-28T23:59:60Z", "0000-01-01T00:00:00Z", "20240-2-28T00:00:00Z", "2024-02-28T00:00:00Z "]
+    texts += [
+        "２０２４-02-28T00:00:00Z",
+        "2024-02-28T00:00:00+00:00",
+        "2024-02-28",
+        "2024-02-30",
+        "9999-12-31T23:59:59Z",
+    ]
+    texts += [
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+01:00",
+        "2024-02-28T00:00:00.1234567Z",
+        "infinity",
+        "now",
+    ]
+    for _ in range(3000):
+        day = f"{dice.choice([0, 1, 1900, 2000, 2023, 2024, 9999]):04}-{dice.randrange(14):02}-{dice.randrange(33):02}"
+        time = f"{dice.randrange(26):02}:{dice.choice([0, 30, 59, 60]):02}:{dice.choice([0, 59, 60]):02}"
+        fraction = dice.choice(["", "", ".5", ".123456", ".1234567", ".000000999999"])
+        offset = dice.choice(["Z", "Z", "Z", "z", "+00:00", "-12:30", "+23:59", "+24:00", ""])
+        texts.append(f"{day}{dice.choice('TTTt ')}{time}{fraction}{offset}")
+    told = admin.execute(
+        "select catalogue.moment_of(t) as found from unnest(%s::text[]) with ordinality x (t, n) order by n", [texts]
+    ).fetchall()
+    found = [row["found"] for row in told]
+    wrong = [(text, one) for text, one in zip(texts, found, strict=True) if one != _instant(text)]
+    assert not wrong and sum(one is not None for one in found) > 300
