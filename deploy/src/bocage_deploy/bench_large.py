@@ -130,10 +130,10 @@ def loaded(run: Run, key: str, url: str) -> dict[str, float]:
         bench_loading.delete_items(url, by_api)
         waiting = list(bench_loading.bodies(run.file(by_api), run.each))
         seconds = {}
-        bench_loading.wait_until_laid_out(url, line)
+        bench_loading.wait_until_at_rest(url, line)
         seconds["bare"] = loaded_bare(run, by_loader)
         seconds["ours"] = bench_loading.pypgstac_load(url, "items", run.file(by_loader))
-        bench_loading.wait_until_laid_out(url, line)
+        bench_loading.wait_until_at_rest(url, line)
         seconds["sent"] = bench_loading.Sender(PORT, key, by_api).send_all(waiting, SENDERS)
         for name, taken in seconds.items():
             rates[name].append(run.each / taken)

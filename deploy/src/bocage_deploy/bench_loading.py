@@ -74,18 +74,20 @@ def differences(url: str, collection: str) -> int:
     return int(row[0])
 
 
-def wait_until_laid_out(url: str, line: Line) -> None:
-    """Return when every item is laid out: what the catalogue does of itself, here with some help."""
+def wait_until_at_rest(url: str, line: Line) -> None:
+    """Return when every item is laid out, what the catalogue does of itself, here with some help, and the database has
+    seen to its tables, which it would do once a minute, in the middle of something else."""
     begun = time.monotonic()
     asyncio.run(_finish(url, line))
     line(f"  laid out {time.monotonic() - begun:.0f} s after the load")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("vacuum analyze")
 
 
 def wait_until_finished(url: str, line: Line) -> None:
-    """The same, and let the database do what it does at its leisure."""
-    wait_until_laid_out(url, line)
+    """The same, and all of it is on the disk."""
+    wait_until_at_rest(url, line)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("vacuum analyze")
         connection.execute("checkpoint")
 
 
