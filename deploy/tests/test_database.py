@@ -52,6 +52,13 @@ def test_server_is_private(database: TestDatabase) -> None:
     assert pid is None or owner_of(pid) != 0
 
 
+def test_texts_are_ordered_by_bytes_and_have_letters_of_every_language(database: TestDatabase) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        assert connection.execute("show lc_collate").fetchone() == ("C",)
+        row = connection.execute("select lower('ÉŒΩ'), 'ÉTÉ' ilike 'été', 'Zone' < 'a', 'z' < 'é'").fetchone()
+        assert row == ("éœω", True, True, True)
+
+
 @pytest.mark.parametrize("service", ["catalogue", "tiles", "processing", "rights"])
 def test_a_role_needs_its_password(database: TestDatabase, service: str) -> None:
     with psycopg.connect(database.url(service)) as connection:
