@@ -34,7 +34,7 @@ from bocage_deploy.platform import Platform
 
 ITEMS, PORT, SENDERS, LOADERS = 1_000_000, 8798, 4, 2
 _COLLECTIONS = [name for name, _ in WORLD.collections]
-_BY_LOADER, _BY_API, _BY_KILLED_API, _KILLED = _COLLECTIONS[:3], _COLLECTIONS[3:6], _COLLECTIONS[6], _COLLECTIONS[7]
+_BY_LOADER, _BY_API, (_BY_KILLED_API, _KILLED, *_REST) = _COLLECTIONS[:3], _COLLECTIONS[3:6], _COLLECTIONS[6:]
 
 
 def line(text: str = "") -> None:
@@ -179,7 +179,7 @@ def killed(run: Run, url: str) -> dict[str, int]:
 
 def load_the_rest(run: Run, url: str) -> None:
     """The other collections, some at once, with the time that is left; ends early when the time is up."""
-    waiting = [name for name in _COLLECTIONS[8:] if f"load {name}" not in run.results]
+    waiting = [name for name in _REST if f"load {name}" not in run.results]
     begun, done, running = time.monotonic(), 0, dict[Future[float], str]()
     with ThreadPoolExecutor(LOADERS) as pool:
         while waiting or running:

@@ -183,8 +183,7 @@ class Cluster:
         return [str(self.programs / "postgres"), "-D", str(self.data), *options]
 
     def _wal_compression(self) -> str:
-        """What takes least, of what the server knows: after each checkpoint a load writes whole pages to its log, which
-        took longer to compress by the server's own method than to make."""
+        """What takes least, of what the server knows: after each checkpoint, a load writes whole pages to its log."""
         asked = ["-C", "wal_compression", "-D", str(self.data), "-c", "wal_compression=lz4"]
         done = subprocess.run([str(self.programs / "postgres"), *asked], capture_output=True)
         return "lz4" if done.returncode == 0 else "on"

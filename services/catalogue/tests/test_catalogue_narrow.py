@@ -184,3 +184,16 @@ def test_texts_are_the_instants_that_they_say(scenes: Any, admin: psycopg.Connec
     found = [row["found"] for row in told]
     wrong = [(text, one) for text, one in zip(texts, found, strict=True) if one != _instant(text)]
     assert not wrong and sum(one is not None for one in found) > 300
+
+
+def test_an_item_with_an_offset_of_nearly_a_day_is_loaded_and_sorted(scenes: Any, loader: Loader) -> None:
+    public = {"bocage:audience": "public", "bocage:owner": "ann"}
+    for name, updated in (
+        ("a", "2024-05-02T00:00:00+23:59"),
+        ("b", "2024-05-01T00:02:00Z"),
+        ("c", "2024-05-01T00:00:00Z"),
+    ):
+        made = scenes.item(name, updated=updated, **public) | {"collection": "scenes", "links": []}
+        loader.load_items(iter([made]), Methods.insert)
+    found = search(scenes.researcher, sortby=[{"field": "updated", "direction": "asc"}])["features"]
+    assert [item["id"] for item in found] == ["c", "a", "b"]

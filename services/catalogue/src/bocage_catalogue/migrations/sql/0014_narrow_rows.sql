@@ -4,24 +4,15 @@ create or replace function searched(content jsonb) returns jsonb
 language sql immutable parallel safe
 return jsonb_set('{"properties": {}}', '{properties}', coalesce(content -> 'properties', '{}'));
 
--- What nearly all are is told by one expression: each that the language evaluates takes a tenth of what it takes to enter
--- such a text into an index. Offsets of sixteen hours and more, which RFC 3339 allows, failed before.
+-- The same as before, but for offsets of sixteen hours and more: RFC 3339 allows them, and they failed.
 create or replace function moment_of(written text) returns timestamptz
 language plpgsql immutable strict parallel safe as $$
 declare
-    shape text;
+    shape text := translate(written, '0123456789', '##########');
     year integer;
     moment timestamptz;
 begin
-    if translate(written, '0123456789', '##########') = '####-##-##T##:##:##Z'
-        and substr(written, 12, 2) <= '23' and substr(written, 15, 2) <= '59' and substr(written, 18, 2) <= '59'
-        and substr(written, 6, 2) between '01' and '12' and substr(written, 9, 2) between '01' and '28'
-        and substr(written, 1, 4) > '0000'
-    then
-        return written::timestamptz;
-    end if;
-    shape := translate(written, '0123456789', '##########');
-    -- Other texts that are plain are told without the expression, which takes ten times as long.
+    -- What nearly all are is told without the expression, which takes ten times as long.
     if not (
         (shape = '####-##-##T##:##:##Z' or (
             shape like '####-##-##T##:##:##.#%Z' and rtrim(shape, '#Z') = '####-##-##T##:##:##.'
