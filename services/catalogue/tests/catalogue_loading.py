@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import psycopg
 from bocage_catalogue import present
 from bocage_kit.identity import Identity
 from pypgstac.load import Loader, Methods
@@ -34,3 +35,25 @@ def item(name: str, moment: str = "2024-05-01T10:30:00Z", holder: str = "scenes"
 
 def load(loader: Loader, items: list[dict[str, Any]], mode: Methods) -> None:
     loader.load_items(iter(orjson.loads(orjson.dumps(items))), mode)
+
+
+def put(connection: psycopg.Connection[Any], holder: str, items: list[dict[str, Any]], *, over: bool = False) -> None:
+    """Items of a collection by one statement, as the service writes many; `over` those that are there."""
+    rows = "create temp table put on commit drop as select (pgstac.content_dehydrate(i)).* from unnest(%s::jsonb[]) i"
+    names = [one["id"] for one in items]
+    with connection.transaction():
+        connection.execute(rows, [[orjson.dumps(one | {"collection": holder}).decode() for one in items]])
+        connection.execute(
+            "select catalogue.make_room(%s, array_agg(datetime), array_agg(end_datetime)) from put", [holder]
+        )
+        if over:
+            connection.execute("delete from pgstac.items where collection = %s and id = any(%s)", [holder, names])
+        connection.execute(
+            """
+            select catalogue.put(format('pgstac.%I', '_items_' || c.key)::regclass, c.id, array_agg(p.id order by p.id),
+                array_agg(p.datetime::text order by p.id), array_agg(p.end_datetime::text order by p.id),
+                array_agg(st_asewkb(p.geometry) order by p.id),
+                array_agg(convert_to(p.content::text, 'UTF8') order by p.id))
+            from put p join pgstac.collections c on c.id = p.collection group by c.key, c.id
+            """
+        )

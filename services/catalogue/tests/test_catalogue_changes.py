@@ -16,7 +16,7 @@ import httpx
 import orjson
 import psycopg
 import pytest
-from catalogue_loading import collection, item
+from catalogue_loading import collection, item, put
 
 OWNER, AUDIENCE, SHARED = "bocage:owner", "bocage:audience", "bocage:shared_with"
 
@@ -201,6 +201,54 @@ def test_an_older_transaction_that_writes_later_is_told_later(
         older.commit()
     assert anonymous.all() == [("updated", "open", "one"), ("deleted", "open", "one"), ("updated", "open", "other")]
     assert anonymous.copy["open"].keys() == {"other"}
+
+
+def test_items_that_came_together_are_told_one_by_one(
+    fresh_catalogue: Any, service: httpx.Client, admin: psycopg.Connection[Any]
+) -> None:
+    """As many as are put by one statement, over several months, some of them hidden; then all of them replaced."""
+    months = [f"2024-0{1 + n % 3}-01T00:00:00Z" for n in range(30)]
+    made = [
+        fresh_catalogue.item(f"i{n:02}", datetime=month, **{AUDIENCE: "owner" if n % 5 == 0 else "public", OWNER: "x"})
+        for n, month in enumerate(months)
+    ]
+    followers = [Follower(fresh_catalogue.anonymous), Follower(fresh_catalogue.administrator)]
+    for follower in followers:
+        assert follower.all() == [("created", "open", None)]
+    several = {"type": "FeatureCollection", "features": made}
+    assert service.post("/stac/collections/open/items", json=several).status_code == 201
+    public = {one["id"] for one in made if one["properties"][AUDIENCE] == "public"}
+    anybody = {"created": public, "updated": public}, {one["id"] for one in made}
+    revisions = "select id, revision from catalogue.finished_item"
+    for kind in ("created", "updated"):
+        state = {row["id"]: row["revision"] for row in admin.execute(revisions)}
+        for follower, names in zip(followers, (anybody[0][kind], anybody[1]), strict=True):
+            told = follower.all()
+            assert sorted(told) == [(kind, "open", name) for name in sorted(names)]
+            assert follower.copy["open"] == {name: state[name] for name in names}
+        assert admin.execute("select from catalogue.written").fetchall() == []
+        for one in made:
+            one["properties"]["title"] = "Another"
+        replaced = service.post("/stac/collections/open/items", params={"method": "upsert"}, json=several)
+        assert replaced.status_code == 200
+    again = Follower(fresh_catalogue.administrator, limit=1000)
+    again.all()
+    assert len({(entry["id"], entry["revision"]) for entry in again.entries[1:]}) == 60
+
+
+def test_what_was_put_and_changed_in_one_transaction_ends_as_it_is(
+    fresh_catalogue: Any, service: httpx.Client, admin: psycopg.Connection[Any]
+) -> None:
+    """Beyond what the service does: nobody saw what was put, but it is told, and then that it is gone."""
+    with admin.transaction():
+        put(admin, "open", [item(f"i{n}") for n in range(3)])
+        admin.execute("delete from pgstac.items where id = 'i0'")
+        admin.execute("update pgstac.items set content = jsonb_set(content, '{properties,x}', '1') where id = 'i1'")
+    follower = Follower(fresh_catalogue.anonymous)
+    told = follower.all()
+    assert told[-2:] == [("deleted", "open", "i0"), ("updated", "open", "i1")]
+    state = {row["id"]: row["revision"] for row in admin.execute("select id, revision from catalogue.finished_item")}
+    assert follower.copy["open"] == state and state.keys() == {"i1", "i2"}
 
 
 def test_entries_with_items_and_as_lines(fresh_catalogue: Any, service: httpx.Client) -> None:

@@ -15,7 +15,7 @@ from bocage_catalogue.conditions import Arguments
 from bocage_catalogue.database import Database
 from bocage_kit.audience import item_visible
 from bocage_kit.identity import Identity
-from catalogue_loading import collection, item, load
+from catalogue_loading import collection, item, load, put
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypgstac.load import Loader, Methods
@@ -106,6 +106,7 @@ written = st.lists(
 )
 step = st.one_of(
     st.tuples(st.just("load"), st.sampled_from(["one", "two"]), st.sampled_from(list(Methods)), written),
+    st.tuples(st.just("put"), st.sampled_from(["one", "two"]), st.booleans(), written),
     st.tuples(st.just("delete"), st.sampled_from(["one", "two"]), st.sampled_from(NAMES)),
     st.tuples(st.just("collection"), st.sampled_from(["one", "two"]), owned),
     st.tuples(st.just("gone"), st.sampled_from(["one", "two"])),
@@ -133,9 +134,12 @@ def take(connection: psycopg.Connection[Any], loader: Loader, what: tuple[Any, .
         items = [item(name, moment, holder, properties=properties) for name, moment, properties in entries]
         loader.collection_json.cache_clear()
         try:
-            load(loader, items, mode)
+            if what[0] == "put":
+                put(connection, holder, items, over=mode)
+            else:
+                load(loader, items, mode)
         except psycopg.errors.UniqueViolation:
-            assert mode is Methods.insert
+            assert mode in (Methods.insert, False)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

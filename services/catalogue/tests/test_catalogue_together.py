@@ -76,9 +76,10 @@ NOTED = """
 select c.longest, c.deprecated_items, array(select d.id from catalogue.deprecated_item d order by d.id) as deprecated
 from catalogue.finished_collection c
 """
-CHANGED = (
-    "select collection, id, was::text, became::text, swept from catalogue.written where id is not null order by id"
-)
+CHANGED = """
+select w.collection, n.id, w.was::text, w.became::text, w.swept
+from catalogue.written w cross join lateral unnest(coalesce(w.ids, array[w.id])) n (id) where n.id is not null order by 2
+"""
 
 
 def test_what_is_changed_and_put_in_one_transaction_is_one_change(

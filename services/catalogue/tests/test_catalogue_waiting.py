@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import psycopg
-from catalogue_loading import collection, item, load
+from catalogue_loading import collection, item, load, put
 from pypgstac.load import Loader, Methods
 
 
@@ -108,3 +108,42 @@ def test_what_can_not_be_laid_out_holds_up_nothing(admin: psycopg.Connection[Any
     assert sum(laid_out_together(admin)) == 2
     done = admin.execute("select id from catalogue.finished_item where body is not null order by id").fetchall()
     assert [row["id"] for row in done] == ["kept", "lost1"]
+
+
+def test_what_came_together_is_laid_out_whoever_writes_and_however_many_do_so(
+    admin: psycopg.Connection[Any], loader: Loader, database: Any
+) -> None:
+    """Listed together until its turn comes; meanwhile some are deleted, some rewritten, and some listed for themselves."""
+    loader.load_collections(iter([collection("scenes"), collection("gone")]), Methods.insert)
+    put(admin, "scenes", [item(f"first{n:03}", properties={"version": 1}) for n in range(300)])
+    put(admin, "gone", [item(f"gone{n:03}") for n in range(150)])
+    put(admin, "scenes", [item(f"second{n:03}") for n in range(50)])
+    row = admin.execute("select count(*) as n, sum(cardinality(ids)) as listed from catalogue.waiting").fetchone()
+    assert row == {"n": 3, "listed": 500}
+    admin.execute("delete from pgstac.items where id like 'first00%'")
+    admin.execute(
+        "update pgstac.items set content = jsonb_set(content, '{properties,version}', '2') where id like 'first01%'"
+    )
+    admin.execute("select pgstac.delete_collection('gone')")
+    load(loader, [item("single")], Methods.insert)
+
+    def lay_out() -> None:
+        with psycopg.connect(database.url("catalogue"), autocommit=True) as connection:
+            deadline = time.monotonic() + 30
+            while connection.execute("select from catalogue.waiting limit 1").fetchall():
+                assert time.monotonic() < deadline
+                connection.execute("select catalogue.finish_more(100)")
+
+    workers = [threading.Thread(target=lay_out) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert admin.execute("select * from catalogue.waiting").fetchall() == []
+    found = {
+        row["id"]: row["text"]
+        for row in admin.execute("select id, convert_from(body, 'UTF8') as text from catalogue.finished_item")
+    }
+    names = {f"first{n:03}" for n in range(10, 300)} | {f"second{n:03}" for n in range(50)} | {"single"}
+    assert found.keys() == names and None not in found.values()
+    assert all(('"version": 2' in found[n] or '"version":2' in found[n]) == n.startswith("first01") for n in names)

@@ -35,8 +35,8 @@ _TOTAL = """(
         and catalogue.sees(t.audience, t.owner, t.organisation, null, $1::boolean, $2::text, $3::text, null)
 ) + (
     select coalesce(sum(v.n), 0) from catalogue.written w
-    cross join lateral (values (w.became, 1), (w.was, -1)) v (state, n)
-    where w.id is not null and {of_queue} w.collection <> all($5::text[]) and catalogue.sees(
+    cross join lateral (values (w.became, coalesce(cardinality(w.ids), 1)), (w.was, -1)) v (state, n)
+    where (w.id is not null or w.ids is not null) and {of_queue} w.collection <> all($5::text[]) and catalogue.sees(
         (v.state).audience, (v.state).owner, (v.state).organisation, null, $1::boolean, $2::text, $3::text, null)
 ) + (
     select count(*) from catalogue.finished_item f

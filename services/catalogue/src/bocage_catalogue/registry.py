@@ -89,7 +89,8 @@ async def thorough(
             f"""
             select distinct p.key as name, jsonb_typeof(p.value) as kind from (
                 (select content from catalogue.waiting w
-                 join catalogue.finished_item f on f.id = w.id and f.collection = w.collection
+                 cross join lateral unnest(coalesce(w.ids, array[w.id])) n (id)
+                 join catalogue.finished_item f on f.id = n.id and f.collection = w.collection
                  where f.body is null and {seen} limit {_WAITING})
                 union all
                 (select content from catalogue.finished_item f

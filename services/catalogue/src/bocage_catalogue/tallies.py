@@ -66,7 +66,7 @@ async def keep_folding(database: Database) -> None:
     while True:
         pause = _PAUSE
         try:
-            if await fold(database) == _BATCH:
+            if await fold(database) >= _BATCH:
                 pause = 0
         except Exception as error:  # whatever it is, it is tried again
             _log.warning("changes are not folded", extra={"reason": type(error).__name__})
