@@ -133,7 +133,10 @@ def _load_content(platform: Platform, accounts: Accounts, only: Sequence[str] = 
 @app.command()
 def health() -> None:
     """Each service's state; exit code 1 unless all serve."""
-    well, state = _platform().health()
+    platform = _platform()
+    with _plain_errors():
+        platform.check_address()
+    well, state = platform.health()
     for name, service in sorted(state.get("services", {}).items()):
         typer.echo(f"{name:12} {service if isinstance(service, str) else service.get('status')}")
     if not well:

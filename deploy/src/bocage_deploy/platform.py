@@ -55,6 +55,11 @@ class Platform:
         return unquote(urlsplit(self.environment.get("DATABASE_URL", "")).path.lstrip("/")) or database.DATABASE
 
     @property
+    def address_file(self) -> Path:
+        """Where the platform that runs serves, whatever this process was told."""
+        return self.home.root / "address"
+
+    @property
     def pid_file(self) -> Path:
         return self.home.root / "supervisor.pid"
 
@@ -72,6 +77,7 @@ class Platform:
         listed = programs.programs(self.home, cluster, urls, cars, self.environment)
         configuration = self.home.root / "supervisord.conf"
         configuration.write_text(programs.supervisor_configuration(self.home, listed))
+        self.address_file.write_text(self.url)
         self._start_supervisor(with_parent)
         try:
             if cluster is not None:
@@ -112,7 +118,18 @@ class Platform:
         except (httpx.HTTPError, json.JSONDecodeError):
             return False, {}
 
+    def check_address(self) -> None:
+        """Raises HomeError when the platform of this home serves elsewhere than this process was told."""
+        served = self.address_file.read_text() if self.running() and self.address_file.exists() else self.url
+        if served != self.url:
+            raise HomeError(
+                f"The platform of {self.home.root} serves at {served}, not at {self.url}: set BOCAGE_HOST and "
+                "BOCAGE_PORT as they were when it was started, or start it again as they are now (make down, make up)."
+            )
+
     def wait_until_healthy(self, seconds: float) -> None:
+        """Raises HomeError when it is not in time, or never will be."""
+        self.check_address()
         deadline = time.monotonic() + seconds
         while True:
             well, state = self.health()

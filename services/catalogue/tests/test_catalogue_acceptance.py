@@ -25,7 +25,9 @@ from pypgstac.hydration import hydrate_py
 
 WRITER = Identity(subject="a", organisation="o", scopes=frozenset({"catalogue:write"}), public_base="http://h")
 COMMON = {"image": {"type": "image/tiff", "roles": ["data"], "bands": [{"name": "red"}]}}
-HOLDER = storing.Holder("c", 'pgstac."_items_1"', False, {"type": "Feature", "collection": "c", "assets": COMMON}, 3)
+HOLDER = storing.Holder(
+    "c", 'pgstac."_items_1"', False, {"type": "Feature", "collection": "c", "assets": COMMON}, 3, True
+)
 COLLECTION = {"id": "c", "bocage:audience": "public"}
 TEXTS = st.text("aZ9:/-+ é\u0000\\\"'", max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
@@ -123,7 +125,7 @@ def test_storing_takes_out_what_is_common_and_leaves_the_item_as_it_is(data: st.
     kept = data.draw(st.sets(st.sampled_from(sorted(common))))
     more = data.draw(st.dictionaries(st.sampled_from(["gsd", "unit", "title"]), others))
     base = {"type": "Feature", "collection": "c", "assets": {"image": {n: common[n] for n in kept} | more}}
-    holder = storing.Holder("c", "x", False, base, None)
+    holder = storing.Holder("c", "x", False, base, None, True)
     before = copy.deepcopy(item)
     first = storing.as_stored(holder, item)
     assert item == before

@@ -78,7 +78,8 @@ from catalogue.finished_collection c
 """
 CHANGED = """
 select w.collection, n.id, w.was::text, w.became::text, w.swept
-from catalogue.written w cross join lateral unnest(coalesce(w.ids, array[w.id])) n (id) where n.id is not null order by 2
+from catalogue.written w cross join lateral unnest(coalesce(w.ids, array[w.id])) n (id)
+where n.id is not null order by 2
 """
 
 

@@ -113,7 +113,7 @@ def test_what_can_not_be_laid_out_holds_up_nothing(admin: psycopg.Connection[Any
 def test_what_came_together_is_laid_out_whoever_writes_and_however_many_do_so(
     admin: psycopg.Connection[Any], loader: Loader, database: Any
 ) -> None:
-    """Listed together until its turn comes; meanwhile some are deleted, some rewritten, and some listed for themselves."""
+    """Listed together until its turn comes; meanwhile some are deleted, some rewritten, and one comes by itself."""
     loader.load_collections(iter([collection("scenes"), collection("gone")]), Methods.insert)
     put(admin, "scenes", [item(f"first{n:03}", properties={"version": 1}) for n in range(300)])
     put(admin, "gone", [item(f"gone{n:03}") for n in range(150)])

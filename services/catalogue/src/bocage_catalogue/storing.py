@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 Write = Callable[["Connection"], Awaitable[None]]
 _HOLDER = """
 select c.id, c.content ->> 'bocage:deposit' as deposit, c.key, c.partition_trunc is not null as by_time,
-    b.base_item, b.base_item_id
+    b.base_item, b.base_item_id, to_regclass('pgstac._items_' || c.key) is not null as there
 from pgstac.collections c cross join lateral pgstac.current_base_item(c.id) b where c.id = $1
 """
 _LOCK = "select id from pgstac.items where collection = $1 and id = any($2) order by id for update"
@@ -67,6 +67,8 @@ class Holder:
     by_time: bool
     base: Document
     base_id: int | None
+    there: bool = field(compare=False)
+    """Whether the table is there: the first items of a collection make it. Items are stored alike before and after."""
 
     @cached_property
     def within(self) -> Any:
@@ -94,7 +96,7 @@ async def holder_of(connection: Connection, collection: str) -> Holder | None:
     if row["deposit"] is not None:
         deposits.check_open({"id": row["id"], deposits.FIELD: row["deposit"]})
     table = f'pgstac."_items_{int(row["key"])}"'
-    return Holder(collection, table, row["by_time"], row["base_item"] or {}, row["base_item_id"])
+    return Holder(collection, table, row["by_time"], row["base_item"] or {}, row["base_item_id"], row["there"])
 
 
 def as_stored(holder: Holder, item: Document) -> StoredItem:
@@ -165,6 +167,8 @@ async def insert(connection: Connection, holder: Holder, items: Sequence[StoredI
 
     All writers insert in that order, so that two of them wait for each other one way only.
     """
+    if not holder.there:
+        raise NoRoom(items)
     columns = (
         [item.id for item in items],
         [item.datetime for item in items],
