@@ -34,7 +34,7 @@ from bocage_deploy.platform import Platform
 
 ITEMS, PORT, SENDERS, LOADERS = 1_000_000, 8798, 4, 2
 _COLLECTIONS = [name for name, _ in WORLD.collections]
-_BY_LOADER, _BY_API, (_BY_KILLED_API, _KILLED, *_REST) = _COLLECTIONS[:3], _COLLECTIONS[3:6], _COLLECTIONS[6:]
+_BY_LOADER, _BY_API, (_BY_KILLED_API, _KILLED, *_REST) = _COLLECTIONS[:5], _COLLECTIONS[5:10], _COLLECTIONS[10:]
 
 
 def line(text: str = "") -> None:

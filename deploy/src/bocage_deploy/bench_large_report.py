@@ -58,7 +58,7 @@ def report(results: Mapping[str, Any], each: int) -> tuple[str, bool]:
 
 Written by `make bench-large` on {time.strftime("%-d %B %Y")}: {os.cpu_count()} processors, {platform.system()}
 {platform.release()}, everything on one machine, through the gateway with an API key, one request at a time; the items
-({results["made"] / 1000:.1f} kB each, in {len([n for n in results if n.startswith("load ")]) + 8} collections) are made up, and the same each time.
+({results["made"] / 1000:.1f} kB each, in {settled["items"] // each} collections) are made up, and the same each time.
 
 | what | found | promised | |
 |---|---|---|---|
@@ -68,6 +68,6 @@ Searches by place, time and cloud cover: {search["n"]} different ones, {search["
 p50 {search["p50"]:.1f} ms, p95 {search["p95"]:.1f} ms, p99 {search["p99"]:.1f} ms, slowest {search["max"]:.1f} ms.
 First page of everything in a period: p50 {searches["first"]["p50"]:.1f} ms; page 100, reached by links: p50 {searches["last"]["p50"]:.1f} ms.
 `pypgstac load` of one collection: {bare:.0f} items/s into a pgSTAC with nothing beside it, {ours:.0f} items/s into ours while the
-platform runs. All three rates are medians of three loads, each of another collection, in turn.
+platform runs. All three rates are medians of five loads, each of another collection, in turn.
 """  # noqa: E501
     return text, well
