@@ -119,9 +119,9 @@ class Platform:
             return False, {}
 
     def check_address(self) -> None:
-        """Raises HomeError when the platform of this home serves elsewhere than this process was told."""
+        """Raises HomeError when the platform of this home serves at another port than this process was told."""
         served = self.address_file.read_text() if self.running() and self.address_file.exists() else self.url
-        if served != self.url:
+        if urlsplit(served).port != urlsplit(self.url).port:  # a host has several names
             raise HomeError(
                 f"The platform of {self.home.root} serves at {served}, not at {self.url}: set BOCAGE_HOST and "
                 "BOCAGE_PORT as they were when it was started, or start it again as they are now (make down, make up)."

@@ -147,3 +147,28 @@ def test_what_came_together_is_laid_out_whoever_writes_and_however_many_do_so(
     names = {f"first{n:03}" for n in range(10, 300)} | {f"second{n:03}" for n in range(50)} | {"single"}
     assert found.keys() == names and None not in found.values()
     assert all(('"version": 2' in found[n] or '"version":2' in found[n]) == n.startswith("first01") for n in names)
+
+
+def test_lists_of_what_is_gone_or_done_hold_up_nothing(admin: psycopg.Connection[Any], loader: Loader) -> None:
+    """Many of them at once: of a collection that was deleted, and of items that were replaced over and over."""
+    loader.load_collections(iter([collection("scenes"), collection("gone")]), Methods.insert)
+    for lot in range(10):
+        put(admin, "gone", [item(f"gone{lot}-{n}") for n in range(20)])
+    admin.execute("select pgstac.delete_collection('gone')")
+    for _ in range(10):
+        put(admin, "scenes", [item(f"i{n}") for n in range(20)], over=True)
+    put(admin, "scenes", [item(f"last{n}") for n in range(20)])
+    taken = laid_out_together(admin)
+    assert sum(taken) == 40 and len(taken) <= 3
+
+
+def test_what_comes_alone_does_not_overtake_what_came_together_for_ever(
+    admin: psycopg.Connection[Any], loader: Loader
+) -> None:
+    loader.load_collections(iter([collection("scenes")]), Methods.insert)
+    put(admin, "scenes", [item(f"together{n}") for n in range(20)])
+    left = "select count(*) as n from catalogue.finished_item where body is null and id like 'together%'"
+    for turn in range(4):
+        load(loader, [item(f"alone{turn}-{n}") for n in range(50)], Methods.insert)
+        admin.execute("select catalogue.finish_more(50)")
+    assert admin.execute(left).fetchone() == {"n": 0}

@@ -233,7 +233,7 @@ end
 $$;
 
 
--- Claims up to `most` items that are not finished, the oldest writes first, registers their properties and lays them
+-- Claims up to `most` items that are not finished, those listed first, registers their properties and lays them
 -- out. Several may work at once, and none waits: an item whose row is held is being written anew, or finished by
 -- another.
 create or replace function finishing(most integer) returns table (
@@ -242,17 +242,24 @@ create or replace function finishing(most integer) returns table (
 language plpgsql set enable_seqscan = off as $$
 declare
     held bigint[];
+    lot record;
 begin
-    -- What is listed together is listed one by one when its turn comes.
-    if (select count(*) from (select from catalogue.waiting w where w.id is not null limit most) w) < most then
-        with lot as (
-            delete from catalogue.waiting w where w.serial = (
-                select x.serial from catalogue.waiting x where x.ids is not null
-                order by x.serial limit 1 for update skip locked
-            ) returning w.collection, w.ids
-        )
-        insert into catalogue.waiting (collection, id) select l.collection, i.id from lot l, unnest(l.ids) i (id);
-    end if;
+    -- What is listed together is listed one by one when it is among the oldest, as far as it is still to be laid out. Of
+    -- many lists of which nothing is, so many are passed over at once.
+    for passed in 1..50 loop
+        select x.serial, x.collection, x.ids into lot from catalogue.waiting x
+        where x.ids is not null and x.serial <= coalesce(
+            (select w.serial from catalogue.waiting w order by w.serial offset most - 1 limit 1), x.serial
+        ) order by x.serial limit 1 for update skip locked;
+        exit when not found;
+        delete from catalogue.waiting w where w.serial = lot.serial;
+        insert into catalogue.waiting (collection, id)
+        select lot.collection, i.id from unnest(lot.ids) with ordinality i (id, place)
+        where exists (
+            select from catalogue.finished_item f where f.id = i.id and f.collection = lot.collection and f.body is null
+        ) order by i.place;
+        exit when found;
+    end loop;
     -- Deleted since, or laid out when it was listed twice.
     delete from catalogue.waiting w
     where w.serial in (
