@@ -37,8 +37,21 @@ def load(loader: Loader, items: list[dict[str, Any]], mode: Methods) -> None:
     loader.load_items(iter(orjson.loads(orjson.dumps(items))), mode)
 
 
+PUT = """
+select catalogue.put(format('pgstac.%I', '_items_' || c.key)::regclass, c.id, array_agg(p.id order by p.id),
+    array_agg(p.datetime::text order by p.id), array_agg(p.end_datetime::text order by p.id),
+    array_agg(st_asewkb(p.geometry) order by p.id), array_agg(convert_to(p.content::text, 'UTF8') order by p.id))
+from {} p join pgstac.collections c on c.id = p.collection group by c.key, c.id
+"""
+
+
+def put_rows(connection: psycopg.Connection[Any], table: str) -> None:
+    """What a table has of pgSTAC's items, by one statement for each collection, as the service writes many."""
+    connection.execute(PUT.format(table).encode())
+
+
 def put(connection: psycopg.Connection[Any], holder: str, items: list[dict[str, Any]], *, over: bool = False) -> None:
-    """Items of a collection by one statement, as the service writes many; `over` those that are there."""
+    """Items of a collection, in a transaction of their own; `over` those that are there."""
     rows = "create temp table put on commit drop as select (pgstac.content_dehydrate(i)).* from unnest(%s::jsonb[]) i"
     names = [one["id"] for one in items]
     with connection.transaction():
@@ -48,12 +61,4 @@ def put(connection: psycopg.Connection[Any], holder: str, items: list[dict[str, 
         )
         if over:
             connection.execute("delete from pgstac.items where collection = %s and id = any(%s)", [holder, names])
-        connection.execute(
-            """
-            select catalogue.put(format('pgstac.%I', '_items_' || c.key)::regclass, c.id, array_agg(p.id order by p.id),
-                array_agg(p.datetime::text order by p.id), array_agg(p.end_datetime::text order by p.id),
-                array_agg(st_asewkb(p.geometry) order by p.id),
-                array_agg(convert_to(p.content::text, 'UTF8') order by p.id))
-            from put p join pgstac.collections c on c.id = p.collection group by c.key, c.id
-            """
-        )
+        put_rows(connection, "put")

@@ -16,53 +16,10 @@ import httpx
 import orjson
 import psycopg
 import pytest
+from catalogue_following import Follower
 from catalogue_loading import collection, item, put
 
 OWNER, AUDIENCE, SHARED = "bocage:owner", "bocage:audience", "bocage:shared_with"
-
-
-class Follower:
-    """A program that keeps a copy of the ids by following the feed."""
-
-    def __init__(self, client: httpx.Client, limit: int = 7) -> None:
-        self.client, self.limit = client, limit
-        self.cursor: str | None = None
-        self.entries: list[dict[str, Any]] = []
-        self.copy: dict[str, dict[str, int | None]] = {}
-
-    def page(self, **more: Any) -> list[dict[str, Any]]:
-        asked = {"limit": self.limit, **({"cursor": self.cursor} if self.cursor else {}), **more}
-        answer = self.client.get("/stac/changes", params=asked)
-        assert answer.status_code == 200, answer.text
-        document = answer.json()
-        assert [x["rel"] for x in document["links"]] == ["root", "self", "next"]
-        assert f"cursor={document['cursor']}" in document["links"][2]["href"]
-        self.cursor = document["cursor"]
-        for entry in document["changes"]:
-            self.take(entry)
-        return list(document["changes"])
-
-    def take(self, entry: dict[str, Any]) -> None:
-        self.entries.append(entry)
-        holder, name = entry["collection"], entry.get("id")
-        if name is None and entry["type"] == "created":
-            self.copy[holder] = dict.fromkeys(self.listed(holder))
-        elif name is None and entry["type"] == "deleted":
-            self.copy.pop(holder, None)
-        elif entry["type"] == "deleted":
-            self.copy.get(holder, {}).pop(name, None)
-        elif name is not None:
-            self.copy.setdefault(holder, {})[name] = entry["revision"]
-
-    def listed(self, holder: str) -> list[str]:
-        answer = self.client.get(f"/stac/collections/{holder}/items", params={"limit": 1000, "fields": "id"})
-        return [x["id"] for x in answer.json()["features"]] if answer.status_code == 200 else []
-
-    def all(self) -> list[tuple[str, str, str | None]]:
-        found: list[tuple[str, str, str | None]] = []
-        while entries := self.page():
-            found += [(x["type"], x["collection"], x.get("id")) for x in entries]
-        return found
 
 
 @pytest.fixture
@@ -218,11 +175,11 @@ def test_items_that_came_together_are_told_one_by_one(
     several = {"type": "FeatureCollection", "features": made}
     assert service.post("/stac/collections/open/items", json=several).status_code == 201
     public = {one["id"] for one in made if one["properties"][AUDIENCE] == "public"}
-    anybody = {"created": public, "updated": public}, {one["id"] for one in made}
+    everything = {one["id"] for one in made}
     revisions = "select id, revision from catalogue.finished_item"
     for kind in ("created", "updated"):
         state = {row["id"]: row["revision"] for row in admin.execute(revisions)}
-        for follower, names in zip(followers, (anybody[0][kind], anybody[1]), strict=True):
+        for follower, names in zip(followers, (public, everything), strict=True):
             told = follower.all()
             assert sorted(told) == [(kind, "open", name) for name in sorted(names)]
             assert follower.copy["open"] == {name: state[name] for name in names}

@@ -7,24 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 from catalogue_finished import COMMON, items_, kept
-from catalogue_loading import collection, item, load
+from catalogue_loading import collection, item, load, put_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pypgstac.load import Loader, Methods
 
-PUT = """
-select catalogue.put(%(table)s::regclass, %(collection)s, array_agg(id order by id),
-    array_agg(datetime::text order by id), array_agg(end_datetime::text order by id),
-    array_agg(st_asewkb(geometry) order by id), array_agg(convert_to(content::text, 'UTF8') order by id))
-from kept
-"""
 AS_FOUND = "select to_jsonb(f) - 'revision' as f from catalogue.finished_item f order by collection, id"
-
-
-def table_of(admin: psycopg.Connection[Any], name: str) -> str:
-    row = admin.execute("select key from pgstac.collections where id = %s", [name]).fetchone()
-    assert row is not None
-    return f'pgstac."_items_{row["key"]}"'
 
 
 @pytest.mark.parametrize("partition", [None, "year"])
@@ -62,7 +50,7 @@ def test_what_is_put_together_is_entered_as_one_by_one(
         admin.execute("delete from pgstac.items")
         admin.execute("delete from catalogue.written")
         admin.execute(FORGET)
-        admin.execute(PUT, {"table": table_of(admin, "scenes"), "collection": "scenes"})
+        put_rows(admin, "kept")
         assert admin.execute(AS_FOUND).fetchall() == by_trigger
         assert admin.execute(CHANGED).fetchall() == changes
         assert admin.execute(NOTED).fetchall() == noted
@@ -91,11 +79,10 @@ def test_what_is_changed_and_put_in_one_transaction_is_one_change(
     admin.execute("create temp table kept as select * from pgstac.items where id in ('a', 'b')")
     admin.execute("insert into kept select * from pgstac.items where id = 'a'")
     admin.execute("update kept set id = 'd' where ctid = (select max(ctid) from kept)")
-    put = {"table": table_of(admin, "scenes"), "collection": "scenes"}
     with admin.transaction():
         admin.execute("delete from catalogue.written")
         admin.execute("delete from pgstac.items where id in ('a', 'b')")
-        admin.execute(PUT, put)
+        put_rows(admin, "kept")
         admin.execute("delete from pgstac.items where id in ('b', 'd')")
     told = {row["id"]: (row["was"] is None, row["became"] is None) for row in admin.execute(CHANGED)}
     assert told == {"a": (False, False), "b": (False, True)}  # nobody ever saw d
@@ -107,14 +94,13 @@ def test_what_is_inserted_after_a_put_is_entered_by_its_trigger(admin: psycopg.C
     loader.load_collections(iter([collection("scenes")]), Methods.insert)
     load(loader, [item("a"), item("b")], Methods.insert)
     admin.execute("create temp table kept as select * from pgstac.items where id = 'a'")
-    put = {"table": table_of(admin, "scenes"), "collection": "scenes"}
     insert = "insert into pgstac.items select %s, geometry, collection, datetime, end_datetime, content from kept"
     with admin.transaction():
         with pytest.raises(psycopg.errors.UniqueViolation), admin.transaction():
-            admin.execute(PUT, put)
+            put_rows(admin, "kept")
         admin.execute(insert, ["after-failure"])
         admin.execute("delete from pgstac.items where id = 'a'")
-        admin.execute(PUT, put)
+        put_rows(admin, "kept")
         admin.execute(insert, ["after-put"])
         admin.execute("update pgstac.items set content = jsonb_set(content, '{properties,x}', '1') where id = 'b'")
         admin.execute("delete from pgstac.items where id = 'after-failure'")
@@ -133,7 +119,7 @@ def test_what_is_left_of_an_item_that_pgstac_has_lost_is_entered_over(
     admin.execute("alter table pgstac.items enable trigger keep_finished")
     admin.execute("delete from pgstac.items where id = 'a'")
     admin.execute("update kept set content = jsonb_set(content, '{properties,x}', '1')")
-    admin.execute(PUT, {"table": table_of(admin, "scenes"), "collection": "scenes"})
+    put_rows(admin, "kept")
     found = {name: row["content"]["properties"].get("x") for name, row in kept(admin).items()}
     assert found == {"a": 1, "b": 1, "c": None}
 
@@ -145,7 +131,7 @@ def test_an_id_in_another_partition_is_entered_over(admin: psycopg.Connection[An
     load(loader, [item("a", "2020-01-01T00:00:00Z"), item("b", "2021-06-01T00:00:00Z")], Methods.insert)
     admin.execute("create temp table kept as select * from pgstac.items where id = 'a'")
     admin.execute("update kept set datetime = '2021-06-01Z', end_datetime = '2021-06-01Z'")
-    admin.execute(PUT, {"table": table_of(admin, "scenes"), "collection": "scenes"})
+    put_rows(admin, "kept")
     now = admin.execute("select datetime from catalogue.finished_item where id = 'a'").fetchone()
     assert now is not None and now["datetime"].year == 2021
     told = admin.execute("select was is null as new from catalogue.written where id = 'a' order by serial").fetchall()
